@@ -1,0 +1,69 @@
+"""Lazy exports of a package of components: a name imports one module, on first use."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "components.json"
+
+
+def exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Module functions that serve the components of `package` by name, without importing them.
+
+    The names come from the generated `components.json` of the package or of the nearest parent
+    that has one: all components whose module lies inside `package`, and their aliases.
+
+    Args:
+        package: `__name__` of the package.
+
+    Returns:
+        `__getattr__`, `__dir__` and `__all__`, for the package to take as its own.
+
+    Example:
+        A package's whole `__init__.py`:
+
+        ```python
+        from dl_techniques.core.lazy import exports
+        __getattr__, __dir__, __all__ = exports(__name__)
+        ```
+    """
+    addresses = _addresses(package)
+    names = sorted(addresses)
+
+    def __getattr__(name: str) -> Any:
+        if name not in addresses:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, _, qualname = addresses[name].partition(":")
+        value = getattr(importlib.import_module(module), qualname)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *names})
+
+    return __getattr__, __dir__, names
+
+
+def _addresses(package: str) -> dict[str, str]:
+    """Bare name or alias -> `module:Name`."""
+    folder = Path(str(sys.modules[package].__file__)).parent
+    for _ in package.split("."):
+        if (folder / MANIFEST).is_file():
+            break
+        folder = folder.parent
+    else:
+        # A package under construction has no manifest yet, and must still be importable.
+        return {}
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    addresses: dict[str, str] = {}
+    for record in manifest["components"]:
+        address: str = record["object"]
+        if address.startswith(f"{package}."):
+            for id in (record["id"], *record.get("aliases", ())):
+                addresses.setdefault(id.partition(">")[2], address)
+    return addresses

@@ -1,0 +1,1 @@
+"""General utilities: the logger and functions on weight tensors."""

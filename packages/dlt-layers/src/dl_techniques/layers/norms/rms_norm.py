@@ -1,0 +1,166 @@
+"""Root mean square layer normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component, upcast
+
+
+@component(
+    "dl_techniques>RMSNorm",
+    kind="layer",
+    tags=("normalization",),
+    paper="arXiv:1910.07467",
+    since="0.1",
+)
+class RMSNorm(Layer):
+    """Root mean square normalization: rescales by the RMS, without centring.
+
+    y = gamma * x / sqrt(mean(x^2) + epsilon), the mean taken over `axis`.
+
+    The statistics are computed in float32 under half-precision policies: the square of a
+    float16 overflows from 256 on.
+
+    Args:
+        axis: Axis or axes that are normalized together.
+        epsilon: Added to the mean square, so that a zero input gives zeros.
+        use_scale: Whether to learn the gain gamma, one number for each position on `axis`.
+        use_bias: Whether to learn an additive bias of gamma's shape.
+        unit_offset: Whether the gain is stored as its difference from one, so that
+            y = (1 + gamma) * x / RMS(x) (Gemma); pair it with `scale_initializer="zeros"`.
+        scale_initializer: Initializer of gamma.
+        scale_regularizer: Regularizer of gamma.
+        scale_constraint: Constraint on gamma.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        Any; the sizes on `axis` must be known.
+
+    Output shape:
+        The input's.
+
+    Raises:
+        ValueError: If `axis` is empty, repeated or beyond the input's rank, a size on it is
+            unknown, or `epsilon` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from dl_techniques.layers import RMSNorm
+        >>> y = RMSNorm()(np.array([[3.0, 4.0]]))
+        >>> np.round(np.asarray(y), 4).tolist()
+        [[0.8485, 1.1314]]
+
+    References:
+        Zhang and Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467.
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-6,
+        use_scale: bool = True,
+        use_bias: bool = False,
+        unit_offset: bool = False,
+        scale_initializer: Any = "ones",
+        scale_regularizer: Any = None,
+        scale_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if epsilon <= 0:
+            raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}")
+        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        if self.axis == ():
+            raise ValueError(f"`axis` must name at least one axis. Received: axis={axis}")
+        self.epsilon = epsilon
+        self.use_scale = use_scale
+        self.use_bias = use_bias
+        self.unit_offset = unit_offset
+        self.scale_initializer = keras.initializers.get(scale_initializer)
+        self.scale_regularizer = keras.regularizers.get(scale_regularizer)
+        self.scale_constraint = keras.constraints.get(scale_constraint)
+        self.supports_masking = True
+
+    def build(self, input_shape: Shape) -> None:
+        """Create gamma and the bias, shaped to broadcast over the input."""
+        axes = self._axes(len(input_shape))
+        sizes = [input_shape[axis] for axis in axes]
+        if None in sizes:
+            raise ValueError(
+                "The sizes on `axis` must be known. "
+                f"Received: axis={self.axis}, input_shape={input_shape}"
+            )
+        shape = [int(size) for size in sizes if size is not None]
+        self.gamma = (
+            self.add_weight(
+                name="gamma",
+                shape=shape,
+                initializer=self.scale_initializer,
+                regularizer=self.scale_regularizer,
+                constraint=self.scale_constraint,
+                autocast=False,
+            )
+            if self.use_scale
+            else None
+        )
+        self.bias = (
+            self.add_weight(name="bias", shape=shape, initializer="zeros", autocast=False)
+            if self.use_bias
+            else None
+        )
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Normalize in float32 and return the compute dtype."""
+        x = upcast(inputs)
+        axes = self._axes(len(inputs.shape))
+        mean_square = ops.mean(ops.square(x), axis=axes, keepdims=True)
+        y = x * ops.rsqrt(mean_square + self.epsilon)
+        broadcast = [inputs.shape[i] if i in axes else 1 for i in range(len(inputs.shape))]
+        if self.gamma is not None:
+            gamma = ops.reshape(ops.cast(self.gamma, x.dtype), broadcast)
+            y = y * (1.0 + gamma if self.unit_offset else gamma)
+        if self.bias is not None:
+            y = y + ops.reshape(ops.cast(self.bias, x.dtype), broadcast)
+        return ops.cast(y, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
+
+    def _axes(self, rank: int) -> tuple[int, ...]:
+        """`axis` as ascending non-negative axes of a tensor of `rank`."""
+        given = (self.axis,) if isinstance(self.axis, int) else self.axis
+        axes = sorted(axis + rank if axis < 0 else axis for axis in given)
+        if len(set(axes)) < len(axes) or axes[0] < 0 or axes[-1] >= rank:
+            raise ValueError(
+                "`axis` must name distinct axes of the input. "
+                f"Received: axis={self.axis} for an input of rank {rank}"
+            )
+        return tuple(axes)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Trailing, middle and joint axes."""
+        tokens = TensorSpec((2, 5, 6))
+        yield Example(cls, inputs=tokens, traits=frozenset({"permutation_equivariant"}))
+        yield Example(cls, {"axis": 1, "use_bias": True}, TensorSpec((2, 3, 4, 5)), name="axis_1")
+        yield Example(
+            cls,
+            {"axis": (1, -1), "unit_offset": True, "scale_initializer": "zeros"},
+            tokens,
+            name="axes_unit_offset",
+        )
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """No axis, a repeated axis, an axis beyond the rank, a useless epsilon."""
+        yield Rejection(cls, {"axis": ()}, "axis")
+        yield Rejection(cls, {"axis": (1, -2)}, "axis", build=(2, 3, 4))
+        yield Rejection(cls, {"axis": 4}, "axis", build=(2, 3, 4))
+        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
