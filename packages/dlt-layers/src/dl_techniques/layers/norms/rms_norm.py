@@ -8,7 +8,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component, upcast
+from dl_techniques.core import (
+    Example,
+    Layer,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
 
 
 @component(

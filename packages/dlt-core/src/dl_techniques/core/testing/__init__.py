@@ -1,0 +1,1 @@
+"""The conformance kit: what holds of every component, checked."""

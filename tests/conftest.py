@@ -1,0 +1,84 @@
+"""Fixtures of the whole workspace."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pytest
+
+# Where `nox -s oracles` collects what the comparisons measured (one JSON object a line).
+REPORT = os.environ.get("DL_TECHNIQUES_VERIFICATION")
+
+
+class Comparison(NamedTuple):
+    component: str
+    oracle: str
+    what: str
+    difference: float
+    tolerance: float
+
+
+class Verify(Protocol):
+    def __call__(
+        self,
+        component: str,
+        oracle: str,
+        ours: Any,
+        theirs: Any,
+        *,
+        what: str = "forward",
+        tolerance: float = 1e-5,
+    ) -> None: ...
+
+
+def _array(value: Any) -> np.ndarray:
+    """A tensor of any backend, in float64."""
+    value = value.detach() if hasattr(value, "detach") else value
+    return np.asarray(value).astype("float64")
+
+
+def _difference(ours: Any, theirs: Any, what: str) -> float:
+    ours, theirs = _array(ours), _array(theirs)
+    assert ours.shape == theirs.shape, f"shape {ours.shape} instead of the oracle's {theirs.shape}"
+    assert np.isfinite(theirs).all(), "the oracle itself is not finite"
+    if not ours.size:
+        return 0.0
+    if what == "forward":
+        return float(np.max(np.abs(ours - theirs) / (1 + np.abs(theirs))))
+    # Gradients are compared by the largest one: small entries are sums of large ones.
+    largest = float(np.max(np.abs(theirs)))
+    return float(np.max(np.abs(ours - theirs)) / (largest or 1.0))
+
+
+@pytest.fixture
+def verify() -> Verify:
+    """Compare with an oracle and record the difference for docs/verification.md.
+
+    `what` is "forward" (error relative to 1 + |oracle|) or anything else, such as
+    "gradient of inputs" (error relative to the oracle's largest entry).
+    """
+
+    def check(
+        component: str,
+        oracle: str,
+        ours: Any,
+        theirs: Any,
+        *,
+        what: str = "forward",
+        tolerance: float = 1e-5,
+    ) -> None:
+        difference = _difference(ours, theirs, what)
+        if REPORT:
+            import keras
+
+            record = Comparison(component, oracle, what, difference, tolerance)._asdict()
+            record["backend"] = keras.backend.backend()
+            with Path(REPORT).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        assert difference <= tolerance, f"{component} vs {oracle}, {what}: {difference:.2e}"
+
+    return check
