@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from typing import Any, Self
 
@@ -50,7 +49,6 @@ class Configurable:
         return inherited
 
 
-@functools.lru_cache(maxsize=None)
 def parameter_names(cls: type) -> tuple[str, ...]:
     """The constructor's parameters that the classes of one component add to Keras's own.
 

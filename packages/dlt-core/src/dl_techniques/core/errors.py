@@ -76,8 +76,7 @@ class ComponentImportError(ComponentError, ImportError):
 
 
 class ContractMismatch(ComponentError):
-    """What a manifest declares and what the imported object says differ, or its contract is
-    one that this core does not speak."""
+    """The imported object contradicts its manifest, or this core does not speak its contract."""
 
 
 class UntrustedComponent(ComponentError):

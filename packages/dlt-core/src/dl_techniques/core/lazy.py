@@ -35,7 +35,7 @@ def exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]
     addresses = _addresses(package)
     names = sorted(addresses)
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> Any:  # noqa: N807  # the module's own, by PEP 562
         if name not in addresses:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, qualname = addresses[name].partition(":")
@@ -43,7 +43,7 @@ def exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]
         setattr(sys.modules[package], name, value)
         return value
 
-    def __dir__() -> list[str]:
+    def __dir__() -> list[str]:  # noqa: N807  # the module's own, by PEP 562
         return sorted({*vars(sys.modules[package]), *names})
 
     return __getattr__, __dir__, names
@@ -64,6 +64,6 @@ def _addresses(package: str) -> dict[str, str]:
     for record in manifest["components"]:
         address: str = record["object"]
         if address.startswith(f"{package}."):
-            for id in (record["id"], *record.get("aliases", ())):
-                addresses.setdefault(id.partition(">")[2], address)
+            for identifier in (record["id"], *record.get("aliases", ())):
+                addresses.setdefault(identifier.partition(">")[2], address)
     return addresses

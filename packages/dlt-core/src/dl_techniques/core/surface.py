@@ -5,6 +5,8 @@ Here the part of each class that component code uses is declared for the checker
 the names are Keras's own classes and nothing else.
 """
 
+# ruff: noqa: D102 -- only declared here for type checkers; Keras documents the methods.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
