@@ -1,0 +1,231 @@
+"""Everything that this workspace can be asked to do; `nox -l` lists it.
+
+Without arguments the sessions that CI runs are run. Backends are data: one row each.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = [
+    "lint",
+    "typing",
+    "manifest",
+    "tests",
+    "floor",
+    "oracles",
+    "alone",
+    "scaffold",
+]
+
+ROOT = Path(__file__).parent
+DISTRIBUTIONS = ("dlt-core", "dlt-layers", "dlt-losses", "dlt-weightwatcher")
+NEWEST = ("-c", "constraints/newest.txt")
+FLOOR = ("-c", "constraints/floor.txt")
+TEST_TOOLS = (
+    "hypothesis",
+    "joblib",
+    "matplotlib",
+    "packaging",
+    "pytest>=8.3",
+    "pytest-xdist",
+    "scikit-learn",
+    "tqdm",
+)
+
+
+class Backend(NamedTuple):
+    """One backend: the value of KERAS_BACKEND and what pip installs for it."""
+
+    name: str
+    requirement: str
+
+
+BACKENDS = (
+    Backend("jax", "jax"),
+    Backend("torch", "torch"),
+    Backend("tensorflow", "tensorflow"),
+)
+
+
+def _environment(backend: str) -> dict[str, str]:
+    return {
+        "KERAS_BACKEND": backend,
+        "MPLBACKEND": "agg",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONWARNINGS": "default",
+        # Two workers on two cores: a thread pool a worker would only make them wait.
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _install_workspace(session: nox.Session, *constraints: str) -> None:
+    packages = [item for name in DISTRIBUTIONS for item in ("-e", f"packages/{name}")]
+    session.install(*constraints, *packages)
+
+
+def _split(posargs: list[str]) -> tuple[list[Backend], list[str]]:
+    """Backends named first, then arguments of pytest."""
+    chosen = [backend for backend in BACKENDS if backend.name in posargs]
+    rest = [argument for argument in posargs if argument not in {b.name for b in BACKENDS}]
+    return chosen or list(BACKENDS), rest
+
+
+def _pytest(session: nox.Session, backend: str, *arguments: str) -> None:
+    started = time.monotonic()
+    session.run("pytest", *arguments, env=_environment(backend))
+    session.log(f"{backend}: {time.monotonic() - started:.0f} s")
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """The main job: discover, build, train, save, load in a fresh process. `-- torch` chooses."""
+    chosen, rest = _split(session.posargs)
+    backend = chosen[0]
+    # The wheels' dependencies come first: pip then takes the pinned backend.
+    session.install(*NEWEST, backend.requirement, "matplotlib", "scikit-learn", "tqdm")
+    _install_workspace(session, *NEWEST)
+    session.run("python", "examples/digits.py", *rest, env=_environment(backend.name))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests on the newest Keras. `-- jax -k attention` chooses backends and tests."""
+    chosen, rest = _split(session.posargs)
+    session.install(*NEWEST, *(b.requirement for b in BACKENDS), *TEST_TOOLS)
+    _install_workspace(session, *NEWEST)
+    for backend in chosen:
+        _pytest(session, backend.name, "-m", "not oracle", "-n", "2", *rest)
+
+
+@nox.session
+def floor(session: nox.Session) -> None:
+    """All tests on the oldest supported stack: Keras 3.8.0 with TensorFlow 2.18."""
+    session.install(*FLOOR, "tensorflow", *TEST_TOOLS)
+    _install_workspace(session, *FLOOR)
+    _pytest(session, "tensorflow", "-m", "not oracle", "-n", "2", *session.posargs)
+
+
+@nox.session
+def oracles(session: nox.Session) -> None:
+    """Compare with independent implementations and write docs/verification.md."""
+    chosen, rest = _split(session.posargs)
+    session.install(*NEWEST, *(b.requirement for b in BACKENDS), *TEST_TOOLS)
+    session.install(*NEWEST, "entmax", "rotary-embedding-torch", "transformers", "x-transformers")
+    # Their torchvision is the one beside a CPU build of torch, so pip must not choose it.
+    session.install("--no-deps", "timm", "torchvision==0.28.0")
+    _install_workspace(session, *NEWEST)
+    report = Path(session.create_tmp()) / "verification.jsonl"
+    report.unlink(missing_ok=True)
+    for backend in chosen:
+        environment = _environment(backend.name) | {"DL_TECHNIQUES_VERIFICATION": str(report)}
+        session.run("pytest", "-m", "oracle", *rest, env=environment)
+    if not session.posargs:
+        session.run("python", "docs/write_verification.py", str(report), "docs/verification.md")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules, its format and the budgets of size."""
+    session.install("ruff>=0.15")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("python", "tests/budgets.py")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types strictly, without Keras: it ships none."""
+    session.install("mypy>=1.18", "pluggy", "pytest", "numpy")
+    session.run("mypy", *(f"packages/{name}/src" for name in DISTRIBUTIONS))
+
+
+@nox.session
+def manifest(session: nox.Session) -> None:
+    """Fail if a generated components.json or __init__.pyi has drifted from the code."""
+    session.install("-e", "packages/dlt-core", "--no-deps")
+    session.run("python", "-m", "dl_techniques.core.cli", "manifest", "check")
+
+
+def _wheels(session: nox.Session) -> Path:
+    folder = Path(session.create_tmp()) / "wheels"
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    paths = [f"packages/{name}" for name in DISTRIBUTIONS]
+    session.run("pip", "wheel", "-q", "--no-deps", "-w", str(folder), *paths)
+    return folder
+
+
+@nox.session
+def alone(session: nox.Session) -> None:
+    """Build every wheel; install each alone in a clean environment and use it there."""
+    wheels = _wheels(session)
+    for name in DISTRIBUTIONS:
+        # A directory of its own, so that nothing of the workspace is importable by accident.
+        environment = Path(session.create_tmp()) / f"alone-{name}"
+        session.run("python", "-m", "venv", "--clear", str(environment))
+        python = str(environment / "bin" / "python")
+        session.run(
+            python,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            *NEWEST,
+            "--find-links",
+            str(wheels),
+            f"{name}[jax]>=0.1,<1",
+            external=True,
+        )
+        session.run(
+            python,
+            "-I",
+            str(ROOT / "tests" / "alone.py"),
+            name,
+            env={"KERAS_BACKEND": "jax"},
+            external=True,
+        )
+
+
+@nox.session
+def scaffold(session: nox.Session) -> None:
+    """Generate a third-party plugin, build it, install it elsewhere, list, load and check it."""
+    wheels = _wheels(session)
+    session.install(*NEWEST, "jax", "pytest", "--find-links", str(wheels), "dlt-core>=0.1,<1")
+    folder = Path(session.create_tmp()) / "plugin"
+    session.run("python", "-c", "import shutil, sys; shutil.rmtree(sys.argv[1], True)", str(folder))
+    folder.mkdir(parents=True)
+    run = {"env": _environment("jax")}
+    with session.chdir(folder):
+        session.run("dl-techniques", "new", "acme-gates", "--kind", "layer", **run)
+        session.run("pip", "wheel", "-q", "--no-deps", "-w", ".", "./acme-gates")
+        session.run("pip", "uninstall", "-q", "-y", "acme-gates")
+        session.run(
+            "pip", "install", "-q", "--no-deps", "--no-index", "--find-links", ".", "acme-gates"
+        )
+        session.run("dl-techniques", "list", "--distribution", "acme-gates", **run)
+        session.run("dl-techniques", "conformance", "acme-gates", **run)
+        session.run("pytest", "-q", "acme-gates/tests", **run)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print the ratios of benchmarks/; `-- layers torch` chooses one."""
+    session.install(*NEWEST, *(b.requirement for b in BACKENDS), *TEST_TOOLS)
+    _install_workspace(session, *NEWEST)
+    names = session.posargs[:1] or ["registry"]
+    session.run("python", f"benchmarks/bench_{names[0]}.py", *session.posargs[1:])
+
+
+if os.environ.get("CI"):
+    # A fresh clone has nothing to reuse, and a log should not say that it does.
+    nox.options.reuse_venv = "no"
