@@ -76,12 +76,35 @@ _KERAS_OWN = frozenset({"name", "dtype", "trainable", "reduction", "activity_reg
 
 
 def _serialize(value: Any) -> Any:
-    # A built-in function is best known by its bare name: short, and the same in every version.
-    if inspect.isfunction(value) and keras.saving.get_registered_name(value) == value.__name__:
-        serialized = keras.saving.serialize_keras_object(value)
-        builtin = str(serialized.get("module", "")).startswith("keras.")
-        return serialized["config"] if builtin else serialized
-    return keras.saving.serialize_keras_object(value)
+    if inspect.isfunction(value):
+        return _serialize_function(value)
+    serialized = keras.saving.serialize_keras_object(value)
+    if isinstance(serialized, dict):
+        # A configuration says how to construct. A sub-layer that came back already built would
+        # be built a second time by its owner, which Keras refuses.
+        serialized.pop("build_config", None)
+    return serialized
+
+
+def _serialize_function(function: Any) -> Any:
+    name = function.__name__
+    if vars(keras.activations).get(name) is function:
+        return name
+    serialized = None if name == "<lambda>" else keras.saving.serialize_keras_object(function)
+    # Keras stores a function by its bare name: `keras.ops.gelu` would come back as the other gelu.
+    if serialized is None or _deserialize_or_none(serialized) is not function:
+        raise TypeError(
+            f"The function `{name}` cannot be stored, because Keras would not find it again by its "
+            'name. Declare it with `@component("namespace>name", kind="function")`.'
+        )
+    return serialized
+
+
+def _deserialize_or_none(serialized: Any) -> Any:
+    try:
+        return keras.saving.deserialize_keras_object(serialized)
+    except (TypeError, ValueError):
+        return None
 
 
 def _deserialize(value: Any) -> Any:

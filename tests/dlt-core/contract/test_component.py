@@ -1,0 +1,66 @@
+"""The decorator: what it registers, what it refuses, what it allows again."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+
+from dl_techniques.core import DuplicateComponent, Layer, component, declaration_of
+
+
+def declare(identifier, module="contract_module", qualname="Part"):
+    """A fresh class that says it lives at `module:qualname`."""
+    body = {"__doc__": "A part.", "__module__": module, "__qualname__": qualname}
+    return component(identifier, kind="layer")(type("Part", (Layer,), body))
+
+
+def test_the_identifier_is_the_registered_name():
+    cls = declare("contract>Registered")
+    assert keras.saving.get_registered_name(cls) == "contract>Registered"
+    assert keras.saving.get_registered_object("contract>Registered") is cls
+
+
+def test_another_class_under_a_taken_identifier_is_refused_and_changes_nothing():
+    first = declare("contract>Taken", qualname="First")
+    with pytest.raises(DuplicateComponent, match=r"contract_module:First.*contract_module:Second"):
+        declare("contract>Taken", qualname="Second")
+    assert keras.saving.get_registered_object("contract>Taken") is first
+
+
+def test_the_same_address_may_be_declared_again():
+    declare("contract>Rerun")
+    again = declare("contract>Rerun")
+    assert keras.saving.get_registered_object("contract>Rerun") is again
+
+
+def test_declarations_are_not_inherited():
+    parent = declare("contract>Parent")
+    child = type("Child", (parent,), {})
+    assert declaration_of(parent).id == "contract>Parent"
+    assert declaration_of(child) is None
+
+
+def test_functions_are_components_too():
+    @component("contract>double", kind="function", aliases=("contract>twice",))
+    def double(x):
+        """2 x."""
+        return 2 * x
+
+    assert declaration_of(double).aliases == ("contract>twice",)
+    assert keras.saving.get_registered_name(double) == "contract>double"
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    ["", "Name", "a>", ">b", "a>b>c", "a>b c", "a>1b", "a/b>c", "keras>Dense", "Custom>X", None, 7],
+)
+def test_malformed_and_reserved_identifiers_are_refused(identifier):
+    with pytest.raises(ValueError, match=r"id="):
+        component(identifier, kind="layer")
+
+
+def test_unknown_kind_and_malformed_alias_are_refused():
+    with pytest.raises(ValueError, match="kind='layers'"):
+        component("contract>Kind", kind="layers")
+    with pytest.raises(ValueError, match="Old"):
+        component("contract>Alias", kind="layer", aliases=("Old",))
