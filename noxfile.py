@@ -22,7 +22,6 @@ nox.options.sessions = [
     "manifest",
     "tests",
     "floor",
-    "oracles",
     "alone",
     "scaffold",
 ]
@@ -97,14 +96,21 @@ def quickstart(session: nox.Session) -> None:
     session.run("python", "examples/digits.py", *rest, env=_environment(backend.name))
 
 
+def _install_all_backends(session: nox.Session) -> None:
+    session.install(*NEWEST, *(b.requirement for b in BACKENDS), *TEST_TOOLS)
+    session.install(*NEWEST, "-r", "constraints/oracles.txt")
+    # Their torchvision is the one beside a CPU build of torch, so pip must not choose it.
+    session.install("--no-deps", "-r", "constraints/oracles-no-deps.txt")
+    _install_workspace(session, *NEWEST)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests on the newest Keras. `-- jax -k attention` chooses backends and tests."""
     chosen, rest = _split(session.posargs)
-    session.install(*NEWEST, *(b.requirement for b in BACKENDS), *TEST_TOOLS)
-    _install_workspace(session, *NEWEST)
+    _install_all_backends(session)
     for backend in chosen:
-        _pytest(session, backend.name, "-m", "not oracle", "-n", "2", *rest)
+        _pytest(session, backend.name, "-n", "2", *rest)
 
 
 @nox.session
@@ -119,16 +125,12 @@ def floor(session: nox.Session) -> None:
 def oracles(session: nox.Session) -> None:
     """Compare with independent implementations and write docs/verification.md."""
     chosen, rest = _split(session.posargs)
-    session.install(*NEWEST, *(b.requirement for b in BACKENDS), *TEST_TOOLS)
-    session.install(*NEWEST, "entmax", "rotary-embedding-torch", "transformers", "x-transformers")
-    # Their torchvision is the one beside a CPU build of torch, so pip must not choose it.
-    session.install("--no-deps", "timm", "torchvision==0.28.0")
-    _install_workspace(session, *NEWEST)
+    _install_all_backends(session)
     report = Path(session.create_tmp()) / "verification.jsonl"
     report.unlink(missing_ok=True)
     for backend in chosen:
         environment = _environment(backend.name) | {"DL_TECHNIQUES_VERIFICATION": str(report)}
-        session.run("pytest", "-m", "oracle", *rest, env=environment)
+        session.run("pytest", "tests/dlt-layers", "tests/dlt-losses", *rest, env=environment)
     if not session.posargs:
         session.run("python", "docs/write_verification.py", str(report), "docs/verification.md")
 
