@@ -22,6 +22,7 @@ _HOMES = {
         "DuplicateComponent",
         "ModelFileError",
         "ModelFileProblems",
+        "RegistryProblems",
         "UnknownComponent",
         "UntrustedComponent",
     ),

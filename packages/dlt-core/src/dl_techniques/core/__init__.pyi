@@ -21,6 +21,7 @@ from dl_techniques.core.errors import DLTechniquesError as DLTechniquesError
 from dl_techniques.core.errors import DuplicateComponent as DuplicateComponent
 from dl_techniques.core.errors import ModelFileError as ModelFileError
 from dl_techniques.core.errors import ModelFileProblems as ModelFileProblems
+from dl_techniques.core.errors import RegistryProblems as RegistryProblems
 from dl_techniques.core.errors import UnknownComponent as UnknownComponent
 from dl_techniques.core.errors import UntrustedComponent as UntrustedComponent
 from dl_techniques.core.example import Example as Example

@@ -87,6 +87,19 @@ class DuplicateComponent(ComponentError):
     """A second, different object was declared under an identifier that is taken."""
 
 
+class RegistryProblems(DLTechniquesError):
+    """Discovery met problems, and `DL_TECHNIQUES_STRICT` asks to raise them.
+
+    Args:
+        problems: All of them.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{len(self.problems)} problem(s) in installed distributions:\n{lines}")
+
+
 class ModelFileError(DLTechniquesError):
     """A model file was refused. No code of the file's choosing has run.
 
