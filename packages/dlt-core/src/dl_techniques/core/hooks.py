@@ -35,7 +35,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def dl_components() -> Iterable[Callable[..., Any]]:
+def dl_components() -> Iterable[Callable[..., Any]]:  # type: ignore[empty-body]  # a signature
     """Components that cannot be declared statically, such as a family made in a loop.
 
     They are declared with `@component` like all others, and live in the plugin's own import
@@ -86,7 +86,7 @@ def dl_model_loaded(model: Any, provenance: Mapping[str, Any]) -> None:
 
 
 @hookspec
-def dl_doctor() -> Iterable[Problem]:
+def dl_doctor() -> Iterable[Problem]:  # type: ignore[empty-body]  # a signature
     """Called by `dl-techniques doctor`.
 
     Returns:

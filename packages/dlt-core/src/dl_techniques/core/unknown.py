@@ -29,7 +29,10 @@ def unknown_component(
     what = "component" if kind is None else kind
     shown = id if len(id) <= _LONGEST_COMPARED else f"{id[:_LONGEST_COMPARED]}..."
     lines = [f"No installed distribution declares the {what} {shown!r}."]
-    owner = owner_of(id)
+    others = [entry for entry in entries if id in {entry.id, entry.name}]
+    if others:
+        lines.append(f"There is the {others[0].kind} {others[0].id!r}.")
+    owner = None if others else owner_of(id)
     if owner is not None:
         lines.append(_remedy(owner, entries))
     nearest = nearest_identifiers(id, entries, kind)
