@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "component": ("component", "declaration_of"),
+    "declaring": ("component", "declaration_of"),
     "bases": ("Constraint", "Initializer", "Layer", "Loss", "Metric", "Model", "Regularizer"),
     "example": ("Example", "Fresh", "Rejection", "TensorSpec"),
     "entry": ("Entry", "Problem"),

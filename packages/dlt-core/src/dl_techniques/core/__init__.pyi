@@ -9,8 +9,8 @@ from dl_techniques.core.bases import Model as Model
 from dl_techniques.core.bases import Regularizer as Regularizer
 from dl_techniques.core.catalog import Registry as Registry
 from dl_techniques.core.catalog import registry as registry
-from dl_techniques.core.component import component as component
-from dl_techniques.core.component import declaration_of as declaration_of
+from dl_techniques.core.declaring import component as component
+from dl_techniques.core.declaring import declaration_of as declaration_of
 from dl_techniques.core.entry import Entry as Entry
 from dl_techniques.core.entry import Problem as Problem
 from dl_techniques.core.errors import AmbiguousComponent as AmbiguousComponent

@@ -308,7 +308,7 @@ class Registry:
 def _require_same_declaration(entry: Entry, target: Any) -> None:
     import keras
 
-    from dl_techniques.core.component import declaration_of
+    from dl_techniques.core.declaring import declaration_of
 
     declaration = declaration_of(target)
     if declaration is None:

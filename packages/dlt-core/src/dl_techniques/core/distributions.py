@@ -225,7 +225,7 @@ def _headers(distribution: Distribution, where: str, problems: list[Problem]) ->
         # The folder's name is what pip goes by; a file inside must not take another's place.
         fault = f"{file} names the distribution {stated!r}, its folder {name!r}"
         problems.append(Problem(name, "discovery", fault, where))
-        stated = name
+        return name, version
     return stated, headers.get("Version", version)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from dl_techniques.core.claims import Claims, claim
-from dl_techniques.core.component import declaration_of
+from dl_techniques.core.declaring import declaration_of
 from dl_techniques.core.discovery import may_claim_namespace
 from dl_techniques.core.entry import Entry, Problem
 from dl_techniques.core.identifier import FIRST_PARTY_NAMESPACE

@@ -1,4 +1,8 @@
-"""The decorator that declares a component."""
+"""The decorator that declares a component.
+
+Not named `component.py`: importing a submodule binds its name in the package, where `component` is
+the decorator itself.
+"""
 
 from __future__ import annotations
 
