@@ -50,7 +50,7 @@ def exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]
 
 
 def _addresses(package: str) -> dict[str, str]:
-    """Bare name or alias -> `module:Name`."""
+    """Name of the object, of its identifier or of an alias -> `module:Name`."""
     folder = Path(str(sys.modules[package].__file__)).parent
     for _ in package.split("."):
         if (folder / MANIFEST).is_file():
@@ -64,6 +64,7 @@ def _addresses(package: str) -> dict[str, str]:
     for record in manifest["components"]:
         address: str = record["object"]
         if address.startswith(f"{package}."):
+            addresses[address.partition(":")[2]] = address
             for identifier in (record["id"], *record.get("aliases", ())):
                 addresses.setdefault(identifier.partition(">")[2], address)
     return addresses

@@ -1,0 +1,83 @@
+"""Choosing the command, and what becomes of its errors."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from dl_techniques.core.__about__ import __version__
+from dl_techniques.core.cli.output import UserError, complain
+
+# Command -> (module, help). A command's module is imported only when it is the one asked for:
+# `list` must cost little more than reading the entry points.
+COMMANDS: Final = {
+    "list": ("listing", "list the installed components"),
+    "info": ("info", "show one component: signature, docstring, paper, provider"),
+    "inspect": ("inspect", "show what a .keras file holds and needs, without loading it"),
+    "doctor": ("doctor", "find what is broken, and in which distribution"),
+    "manifest": ("manifest", "write or check the generated manifests of a project"),
+    "new": ("new", "generate a plugin: a distribution with one component"),
+    "conformance": ("conformance", "run the conformance kit"),
+}
+DEBUG: Final = "DL_TECHNIQUES_DEBUG"
+INTERRUPTED: Final = 130
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command; no traceback for a user's mistake.
+
+    Args:
+        argv: The arguments; by default those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parse(arguments)
+        code: int = options.func(options)
+        sys.stdout.flush()
+        return code
+    except SystemExit as error:  # argparse's own, after it has said why
+        return error.code if isinstance(error.code, int) else 1
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone. What is still buffered must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get(DEBUG, "0") not in {"", "0"}:
+            raise
+        expected = isinstance(error, _expected_errors())
+        complain(str(error) if expected else f"{type(error).__name__}: {error}")
+        if not expected:
+            complain(f"This is a defect; {DEBUG}=1 shows where it happened.")
+        return 1
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    from dl_techniques.core.errors import DLTechniquesError
+
+    return (UserError, DLTechniquesError, OSError, ValueError)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dl-techniques", description="Find, check and publish Keras 3 components."
+    )
+    parser.add_argument("--version", action="version", version=f"dl-techniques {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    for name, (module, help_text) in COMMANDS.items():
+        command = subparsers.add_parser(name, help=help_text, description=f"{help_text}.")
+        if name == asked:
+            importlib.import_module(f"dl_techniques.core.cli.{module}").configure(command)
+    if asked not in COMMANDS:
+        # Only here, and for --help, plugins are imported: they may bring further commands.
+        from dl_techniques.core.catalog import registry
+
+        registry.plugins.call("dl_commands", subparsers=subparsers)
+    return parser.parse_args(arguments)

@@ -1,0 +1,82 @@
+"""`dl-techniques info`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from dl_techniques.core.catalog import registry
+from dl_techniques.core.cli.output import say, say_json
+from dl_techniques.core.entry import Entry
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command.
+
+    Args:
+        parser: The command's parser.
+    """
+    parser.add_argument("id", help="identifier, alias or unique bare name")
+    parser.add_argument(
+        "--static", action="store_true", help="only what the manifest says; imports nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show one component.
+
+    Args:
+        options: The parsed arguments.
+    """
+    entry = registry.find(options.id)
+    details = {} if options.static else _details(entry)
+    if options.json:
+        (record,) = type(registry.list())([entry]).records()
+        say_json(component={**record, **details})
+        return 0
+    say(_text(entry, details))
+    return 0
+
+
+def _details(entry: Entry) -> dict[str, Any]:
+    """What only the imported object tells."""
+    import inspect
+
+    target = registry.load(entry.id)
+    examples = getattr(target, "examples", None)
+    return {
+        "signature": f"{target.__name__}{inspect.signature(target)}",
+        "docstring": inspect.getdoc(target) or "",
+        "examples": [dict(_shown(example.config)) for example in examples()] if examples else [],
+    }
+
+
+def _shown(config: Any) -> list[tuple[str, Any]]:
+    plain = (str, int, float, bool, type(None), tuple, list, dict)
+    return [(key, v if isinstance(v, plain) else repr(v)) for key, v in config.items()]
+
+
+def _text(entry: Entry, details: dict[str, Any]) -> str:
+    facts = [
+        ("kind", entry.kind),
+        ("provider", f"{entry.distribution} {entry.version}"),
+        ("object", entry.object),
+        ("paper", entry.paper),
+        ("tags", ", ".join(entry.tags)),
+        ("aliases", ", ".join(entry.aliases)),
+        ("variants", ", ".join(entry.variants)),
+        ("since", entry.since),
+        ("deprecated", entry.deprecated),
+        ("unsafe", "yes: loading it can run code that the file chooses" if entry.unsafe else None),
+    ]
+    width = max(len(name) for name, value in facts if value)
+    lines = [entry.id, *(f"  {name:{width}}  {value}" for name, value in facts if value)]
+    if not details:
+        return "\n".join([*lines, "", entry.summary])
+    lines += ["", details["signature"], "", details["docstring"]]
+    for config in details["examples"]:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        lines.append(f"\nExample: {entry.object.partition(':')[2]}({arguments})")
+    return "\n".join(lines)

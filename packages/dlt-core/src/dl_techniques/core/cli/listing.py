@@ -1,0 +1,52 @@
+"""`dl-techniques list`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from dl_techniques.core.catalog import registry
+from dl_techniques.core.cli.output import complain, say, say_json
+from dl_techniques.core.identifier import KINDS
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command.
+
+    Args:
+        parser: The command's parser.
+    """
+    parser.add_argument("--kind", choices=KINDS, help="only this kind", metavar="KIND")
+    parser.add_argument("--tag", help="only components with this tag")
+    parser.add_argument("--distribution", help="only components of this distribution")
+    parser.add_argument("--search", help="only components that mention all these words")
+    parser.add_argument(
+        "--dynamic", action="store_true", help="import plugins and add what they make at run time"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """List the components.
+
+    Args:
+        options: The parsed arguments.
+    """
+    listing = registry.list(
+        kind=options.kind,
+        tag=options.tag,
+        distribution=options.distribution,
+        search=options.search,
+        dynamic=options.dynamic,
+    )
+    problems = registry.problems
+    if options.json:
+        say_json(components=listing.records(), problems=[problem._asdict() for problem in problems])
+        return 0
+    # A pipe has no width: whoever reads it wants whole lines.
+    say(listing.table(None if sys.stdout.isatty() else 10_000))
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        complain(f"{count} on the way; `dl-techniques doctor` shows them")
+    return 0

@@ -1,0 +1,44 @@
+"""What all commands print with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Final
+
+from dl_techniques.core.listing import printable
+
+SCHEMA: Final = 1
+"""The layout of every `--json` answer; it changes only when a key changes its meaning."""
+
+
+class UserError(Exception):
+    """A mistake of the user's that a command noticed; its text is all that is shown."""
+
+
+def say(text: str = "") -> None:
+    """Print lines to standard output, without what a terminal would obey.
+
+    Args:
+        text: One or more lines; parts of it may come from somebody else's files.
+    """
+    print("\n".join(printable(line) for line in text.split("\n")))
+
+
+def complain(text: str) -> None:
+    """Print lines to standard error, without what a terminal would obey.
+
+    Args:
+        text: One or more lines.
+    """
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    print(f"dl-techniques: {lines}", file=sys.stderr)
+
+
+def say_json(**answer: Any) -> None:
+    """Print one JSON object with the schema number first.
+
+    Args:
+        **answer: The keys of the object.
+    """
+    print(json.dumps({"schema": SCHEMA, **answer}, indent=2))
