@@ -28,7 +28,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def configure_logging(level: int | str = logging.INFO, stream: TextIO | None = None) -> None:
-    """Show the messages of this logger, and of no other, in the project's format.
+    r"""Show the messages of this logger, and of no other, in the project's format.
 
     Calling it again replaces the level and the stream; messages are never shown twice. The root
     logger is left alone.
@@ -45,7 +45,7 @@ def configure_logging(level: int | str = logging.INFO, stream: TextIO | None = N
         >>> stream = io.StringIO()
         >>> configure_logging("INFO", stream)
         >>> logger.info("Training started")
-        >>> stream.getvalue().endswith("Training started\\n")
+        >>> stream.getvalue().endswith("Training started\n")
         True
     """
     logger.setLevel(level)

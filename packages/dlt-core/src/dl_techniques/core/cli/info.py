@@ -47,10 +47,33 @@ def _details(entry: Entry) -> dict[str, Any]:
     target = registry.load(entry.id)
     examples = getattr(target, "examples", None)
     return {
-        "signature": f"{target.__name__}{inspect.signature(target)}",
+        "signature": f"{target.__name__}{_signature(target)}",
         "docstring": inspect.getdoc(target) or "",
         "examples": [dict(_shown(example.config)) for example in examples()] if examples else [],
     }
+
+
+class _Annotation:
+    """An annotation that shows itself as it was written, without quotes."""
+
+    def __init__(self, text: object) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return str(self.text)
+
+
+def _signature(target: Any) -> Any:
+    import inspect
+
+    signature = inspect.signature(target)
+    parameters = [
+        parameter
+        if parameter.annotation is parameter.empty
+        else parameter.replace(annotation=_Annotation(parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
 def _shown(config: Any) -> list[tuple[str, Any]]:

@@ -61,11 +61,9 @@ def _text(report: ModelReport) -> str:
     lines += ["", "Needs:", *(f"  {_need(need)}" for need in report.needs)]
     origin = report.provenance
     if origin is not None:
-        lines += [
-            "",
-            f"Says of itself (not verified): dlt-core {origin.core}, Keras {origin.keras} on "
-            f"{origin.backend}, Python {origin.python}; needs Keras {origin.least_keras} or newer",
-        ]
+        versions = f"dlt-core {origin.core}, Keras {origin.keras} on {origin.backend}"
+        lines += ["", f"Says of itself (not verified): {versions}, Python {origin.python}"]
+        lines += [f"  needs Keras {origin.least_keras} or newer"]
     lines += ["", f"This file {'can be loaded' if report.loadable else 'would be refused'}."]
     lines += [f"  - {problem}" for problem in report.problems]
     return "\n".join(lines)
