@@ -1,0 +1,5 @@
+from dl_techniques.layers.conv.depthwise import DepthwiseConvolution as DepthwiseConvolution
+
+__all__ = [
+    "DepthwiseConvolution",
+]

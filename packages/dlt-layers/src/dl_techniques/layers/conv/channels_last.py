@@ -1,0 +1,90 @@
+"""What all layers of images share: their channels are the last axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from dl_techniques.core import Layer, Shape
+
+
+class ChannelsLastLayer(Layer):
+    """A layer of images `(batch, height, width, channels)`.
+
+    Args:
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must then be
+            that. It is stored, so that a saved model loads whatever the setting is then.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If the format is another one.
+    """
+
+    def __init__(self, *, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = require_channels_last(data_format, type(self).__name__)
+
+
+def require_channels_last(data_format: str | None, name: str) -> str:
+    """Refuse images whose channels are not the last axis.
+
+    Args:
+        data_format: What was given; `None` for Keras's own setting.
+        name: Who asks.
+
+    Returns:
+        `"channels_last"`.
+
+    Raises:
+        ValueError: If the format is another one.
+    """
+    setting = keras.config.image_data_format()
+    if (setting if data_format is None else data_format) != "channels_last":
+        raise ValueError(
+            f"{name} needs the channels on the last axis: `data_format` must be 'channels_last', "
+            "or None with keras.config.image_data_format() 'channels_last'. Received: "
+            f"data_format={data_format!r} (keras.config.image_data_format() is {setting!r})"
+        )
+    return "channels_last"
+
+
+def channels_of(input_shape: Shape) -> int:
+    """The number of channels of an image.
+
+    Args:
+        input_shape: `(batch, height, width, channels)`.
+
+    Raises:
+        ValueError: If the shape has another rank, or the channels are unknown.
+    """
+    if len(input_shape) != 4 or input_shape[-1] is None:
+        raise ValueError(
+            "The input must be (batch, height, width, channels) with known channels. "
+            f"Received: input_shape={tuple(input_shape)}"
+        )
+    return input_shape[-1]
+
+
+def require_positive(**settings: Any) -> None:
+    """Refuse settings that are not positive integers.
+
+    Args:
+        **settings: Arguments of a constructor by their names.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    for name, value in settings.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def strided(size: int | None, strides: int) -> int | None:
+    """Length of an axis after a symmetrically padded convolution: size / strides, rounded up.
+
+    Args:
+        size: Length before, `None` if unknown.
+        strides: Step of the convolution.
+    """
+    return None if size is None else -(-size // strides)

@@ -1,0 +1,205 @@
+"""Convolution, batch normalization, activation: the unit that YOLO networks are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from dl_techniques.core import (
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+)
+from dl_techniques.layers.conv.channels_last import (
+    ChannelsLastLayer,
+    channels_of,
+    require_positive,
+    strided,
+)
+from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
+
+
+@component(
+    "dl_techniques>ConvBlock",
+    kind="layer",
+    tags=("convolution", "vision", "yolo"),
+    paper="arXiv:2502.12524",
+    since="0.1",
+)
+class ConvBlock(ChannelsLastLayer):
+    """Convolution without bias, batch normalization, activation.
+
+    y = act(BN(W * x)), with r (k - 1) / 2 zeros on each side of the image for a kernel of size k
+    and dilation rate r: also with strides, where Keras's `padding="same"` differs.
+
+    Args:
+        filters: Number of output channels.
+        kernel_size: Odd size k of the square kernel.
+        strides: Step on both axes.
+        groups: Into how many groups the channels are split; with one group a channel (and as
+            many filters) the convolution is depthwise.
+        dilation_rate: Distance r of neighbouring taps.
+        activation: Name, function, layer or configuration; `None` for none.
+        norm_momentum: How much of its moving statistics batch normalization keeps at each step.
+        norm_epsilon: Added to the variance.
+        kernel_initializer: Initializer of the kernel.
+        kernel_regularizer: Regularizer of the kernel.
+        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
+            `"channels_last"`.
+
+    Input shape:
+        `(batch, height, width, channels)`; height and width may be unknown.
+
+    Output shape:
+        `(batch, height / strides, width / strides, filters)`, rounded up.
+
+    Raises:
+        ValueError: If a number is not positive, the kernel's size is even, strides and dilation
+            are combined, or `groups` divides the channels or the filters not.
+
+    Example:
+        >>> import keras
+        >>> from dl_techniques.layers import ConvBlock
+        >>> tuple(ConvBlock(16, 3, strides=2)(keras.ops.ones((1, 9, 8, 3))).shape)
+        (1, 5, 4, 16)
+
+    References:
+        Tian et al., "YOLOv12: Attention-Centric Real-Time Object Detectors", arXiv:2502.12524.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 1,
+        strides: int = 1,
+        groups: int = 1,
+        dilation_rate: int = 1,
+        activation: Any = "silu",
+        norm_momentum: float = 0.97,
+        norm_epsilon: float = 1e-3,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        require_positive(filters=filters, kernel_size=kernel_size, strides=strides)
+        require_positive(groups=groups, dilation_rate=dilation_rate)
+        if kernel_size % 2 == 0:
+            raise ValueError(
+                "`kernel_size` must be odd, so that the padding is symmetric. "
+                f"Received: kernel_size={kernel_size}"
+            )
+        if strides > 1 and dilation_rate > 1:
+            raise ValueError(
+                "`strides` above 1 cannot be combined with `dilation_rate` above 1. "
+                f"Received: strides={strides}, dilation_rate={dilation_rate}"
+            )
+        if filters % groups:
+            raise ValueError(
+                f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
+            )
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.groups = groups
+        self.dilation_rate = dilation_rate
+        self.activation = activation
+        self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
+        self.norm_momentum = norm_momentum
+        self.norm_epsilon = norm_epsilon
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def build(self, input_shape: Shape) -> None:
+        """Choose the form of the convolution, and build it and the normalization."""
+        channels = channels_of(input_shape)
+        if channels % self.groups:
+            raise ValueError(
+                "`groups` must divide the channels. "
+                f"Received: groups={self.groups}, input_shape={tuple(input_shape)}"
+            )
+        self.padding = self._padding()
+        self.conv = self._convolution(channels)
+        self.norm = keras.layers.BatchNormalization(
+            momentum=self.norm_momentum, epsilon=self.norm_epsilon, dtype=self.dtype_policy
+        )
+        padded = input_shape
+        if self.padding is not None:
+            padded = self.padding.compute_output_shape(input_shape)
+        output_shape = self.compute_output_shape(input_shape)
+        self.conv.build(padded)
+        self.norm.build(output_shape)
+        if isinstance(self.activation_layer, keras.layers.Layer):
+            self.activation_layer.build(output_shape)
+        self.built = True
+
+    def _padding(self) -> Any:
+        """The zeros of a strided convolution; elsewhere `"same"` is symmetric already."""
+        if self.strides == 1 or self.kernel_size == 1:
+            return None
+        return keras.layers.ZeroPadding2D(
+            self.kernel_size // 2, data_format=self.data_format, dtype=self.dtype_policy
+        )
+
+    def _convolution(self, channels: int) -> Any:
+        settings: dict[str, Any] = {
+            "use_bias": False,
+            "kernel_initializer": self.kernel_initializer,
+            "kernel_regularizer": self.kernel_regularizer,
+            "dtype": self.dtype_policy,
+        }
+        if self.kernel_size == self.strides == self.groups == 1:
+            # A product on the last axis is at least as fast as a 1 x 1 convolution.
+            return keras.layers.Dense(self.filters, **settings)
+        settings |= {"strides": self.strides, "dilation_rate": self.dilation_rate}
+        settings["data_format"] = self.data_format
+        if self.groups == channels == self.filters:
+            padding = "symmetric" if self.padding is None else "valid"
+            return DepthwiseConvolution(self.kernel_size, padding=padding, **settings)
+        return keras.layers.Conv2D(
+            self.filters,
+            self.kernel_size,
+            padding="same" if self.padding is None else "valid",
+            groups=self.groups,
+            **settings,
+        )
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Convolve, normalize, activate."""
+        x = inputs if self.padding is None else self.padding(inputs)
+        x = self.norm(self.conv(x), training=training)
+        return self.activation_layer(x)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Height and width divided by the strides and rounded up."""
+        batch, height, width, _ = input_shape
+        return (batch, strided(height, self.strides), strided(width, self.strides), self.filters)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """A pointwise, a strided grouped and a dilated depthwise convolution."""
+        images = TensorSpec((2, 5, 6, 4))
+        yield Example(cls, {"filters": 3}, images)
+        strided = {"filters": 6, "kernel_size": 3, "strides": 2, "groups": 2}
+        yield Example(cls, strided, images, name="strided")
+        depthwise = {"filters": 4, "kernel_size": 3, "groups": 4, "dilation_rate": 2}
+        yield Example(cls, {**depthwise, "activation": None}, images, name="depthwise")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Useless numbers, groups that do not divide, no image."""
+        yield Rejection(cls, {"filters": 0}, "filters")
+        yield Rejection(cls, {"filters": 4, "kernel_size": 2}, "kernel_size")
+        yield Rejection(cls, {"filters": 4, "groups": 3}, "groups")
+        yield Rejection(cls, {"filters": 4, "groups": 2}, "groups", build=(2, 5, 5, 3))
+        both = {"filters": 4, "kernel_size": 3, "strides": 2, "dilation_rate": 2}
+        yield Rejection(cls, both, "strides")
+        yield Rejection(cls, {"filters": 4, "activation": "no such function"}, "activation")
+        yield Rejection(cls, {"filters": 4}, "input_shape", build=(2, 5, 3))
+        yield Rejection(cls, {"filters": 4, "data_format": "channels_first"}, "data_format")
