@@ -1,0 +1,53 @@
+"""The loader refuses every hostile file on this backend, and nothing of theirs runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_attacks import ATTACKS
+
+HERE = Path(__file__).parent
+FUZZ = HERE.parents[1] / "fuzz"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("watched")
+    answer = folder / "results.json"
+    subprocess.run(
+        [sys.executable, str(HERE / "watched_loading.py"), str(folder), str(answer)],
+        env={**os.environ, "PYTHONPATH": f"{FUZZ}{os.pathsep}{HERE}", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=True,
+        timeout=300,
+    )
+    made: dict[str, Any] = json.loads(answer.read_text())
+    return made
+
+
+def test_all_are_refused_and_none_runs(results: dict[str, Any]) -> None:
+    process = results["process"]
+    others = {a.name: results[a.name] for a in ATTACKS if results[a.name]["outcome"] != "refused"}
+    slowest = max(results[attack.name]["seconds"] for attack in ATTACKS)
+    print(
+        f"\n{len(ATTACKS) - len(others)} of {len(ATTACKS)} hostile files refused on Keras "
+        f"{process['keras']}, {process['backend']}; slowest {slowest:.2f} s"
+    )
+    assert others == {}
+    assert {a.name: results[a.name]["violations"] for a in ATTACKS} == {a.name: [] for a in ATTACKS}
+    assert process["canary"] is False
+    assert process["floatx kept"] is True
+    assert process["left over"] == []
+    assert slowest < 5
+
+
+def test_each_refusal_says_why(results: dict[str, Any]) -> None:
+    wrong = {a.name: results[a.name]["text"] for a in ATTACKS
+             if not re.search(a.says, results[a.name]["text"])}  # fmt: skip
+    assert wrong == {}
