@@ -10,7 +10,16 @@ from typing import Any
 
 _HOMES = {
     "declaring": ("component", "declaration_of"),
-    "bases": ("Constraint", "Initializer", "Layer", "Loss", "Metric", "Model", "Regularizer"),
+    "bases": (
+        "Component",
+        "Constraint",
+        "Initializer",
+        "Layer",
+        "Loss",
+        "Metric",
+        "Model",
+        "Regularizer",
+    ),
     "example": ("Example", "Fresh", "Rejection", "TensorSpec"),
     "entry": ("Entry", "Problem"),
     "errors": (

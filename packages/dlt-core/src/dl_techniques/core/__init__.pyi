@@ -1,5 +1,6 @@
 from dl_techniques.core.__about__ import CONTRACT as CONTRACT
 from dl_techniques.core.__about__ import __version__ as __version__
+from dl_techniques.core.bases import Component as Component
 from dl_techniques.core.bases import Constraint as Constraint
 from dl_techniques.core.bases import Initializer as Initializer
 from dl_techniques.core.bases import Layer as Layer

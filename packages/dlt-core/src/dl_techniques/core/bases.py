@@ -21,6 +21,9 @@ from dl_techniques.core.surface import (
 class Component(Configurable):
     """What every component class offers beside its Keras surface.
 
+    The base of kinds that have no base class below, before their Keras class: callbacks,
+    schedules, analyzers.
+
     Attributes:
         expected_failures: Conformance checks that cannot hold for this component, each with the
             reason. The kit is strict: an expected failure that passes is an error.
@@ -73,10 +76,6 @@ class Initializer(Component, KerasInitializer):
 
 class Regularizer(Component, KerasRegularizer):
     """`keras.regularizers.Regularizer` with a derived configuration."""
-
-    def _inherited_config(self) -> dict[str, Any]:
-        # Keras's own raises here, where the other base classes answer with an empty dictionary.
-        return {}
 
 
 class Constraint(Component, KerasConstraint):

@@ -63,7 +63,7 @@ def diagnose(
     problems = [*_stack_problems(versions), *foreign_core(), *catalog.problems]
     problems += [problem for answer in answers for problem in answer.value]
     entries = catalog.list()
-    failed = []
+    failed: list[Problem] = []
     if imports:
         for entry in entries:
             progress(entry)

@@ -1,0 +1,37 @@
+"""`dl-techniques new`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dl_techniques.core.cli.output import say
+from dl_techniques.core.scaffold import KINDS, create_plugin
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command.
+
+    Args:
+        parser: The command's parser.
+    """
+    parser.add_argument("name", help="the distribution's name, such as acme-gates")
+    parser.add_argument("--kind", choices=KINDS, default="layer", help="what it begins with")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="where its folder is made; here by default"
+    )
+    parser.set_defaults(func=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generate a plugin and say what comes next.
+
+    Args:
+        options: The parsed arguments.
+    """
+    folder = create_plugin(options.name, options.kind, options.directory)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    say(f"Wrote {folder}:")
+    say("\n".join(f"  {file}" for file in files))
+    say(f"\nNext:\n  pip install -e '{folder}[test]'\n  pytest {folder}\n  dl-techniques list")
+    return 0

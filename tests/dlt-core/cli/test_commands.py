@@ -1,0 +1,172 @@
+"""The command line: answers, exit codes, and no traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dl_techniques.core import registry
+from dl_techniques.core.cli import main
+
+pytest.importorskip("dl_techniques.layers")
+
+
+def test_list_shows_a_table_and_json(capsys):
+    assert main(["list", "--kind", "layer", "--search", "root mean square"]) == 0
+    table = capsys.readouterr().out
+    assert table.startswith("ID")
+    assert "dl_techniques>RMSNorm" in table
+    assert main(["list", "--kind", "layer", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == 1
+    assert {c["id"] for c in answer["components"]} == {e.id for e in registry.list(kind="layer")}
+    record = next(c for c in answer["components"] if c["id"] == "dl_techniques>RMSNorm")
+    assert record["paper"] == "arXiv:1910.07467"
+
+
+def test_list_imports_neither_keras_nor_a_backend_nor_a_plugin():
+    script = (
+        "import sys; from dl_techniques.core.cli import main; code = main(['list']);"
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'pluggy', 'h5py'};"
+        "found = heavy & set(sys.modules);"
+        "found |= {m for m in sys.modules if m.startswith('dl_techniques.layers')};"
+        "sys.exit(f'{code} {sorted(found)}')"
+    )
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert child.stderr.decode().strip().endswith("0 []")
+
+
+def test_info_shows_signature_docstring_and_provider(capsys):
+    assert main(["info", "RMSNorm"]) == 0
+    text = capsys.readouterr().out
+    for part in ("dl_techniques>RMSNorm", "arXiv:1910.07467", "dlt-layers", "axis: int |", "Args:"):
+        assert part in text
+    assert main(["info", "dl_techniques>RMSNorm", "--json"]) == 0
+    component = json.loads(capsys.readouterr().out)["component"]
+    assert component["signature"].startswith("RMSNorm(axis:")
+    assert component["examples"]
+
+
+def test_static_info_needs_no_import(capsys):
+    assert main(["info", "RMSNorm", "--static", "--json"]) == 0
+    assert "docstring" not in json.loads(capsys.readouterr().out)["component"]
+
+
+def test_an_unknown_component_is_one_line_with_the_nearest_names(capsys):
+    assert main(["info", "RMSNrm"]) == 1
+    error = capsys.readouterr().err
+    assert "RMSNorm" in error
+    assert "Traceback" not in error
+
+
+def test_doctor_names_versions_and_finds_this_environment_healthy(capsys):
+    assert main(["doctor", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["healthy"] is True
+    assert answer["versions"]["keras"]
+    assert answer["components"] == len(registry.list())
+    assert main(["doctor"]) == 0
+    assert "No problems." in capsys.readouterr().out
+
+
+def test_doctor_imports_each_component_in_a_child(capsys, monkeypatch):
+    from dl_techniques.core import doctor
+    from dl_techniques.core.entry import Entry
+
+    broken = Entry("acme>Gone", "layer", "acme.gone:Gone", "Gone.", "acme", "1", "nowhere")
+    assert "acme>Gone" in str(next(doctor._try_import(broken)))
+    monkeypatch.setattr(doctor, "IMPORT_SECONDS", 0.01)
+    (slow,) = doctor._try_import(broken)
+    assert "takes longer" in slow.message
+
+
+def test_doctor_reports_a_missing_backend(monkeypatch):
+    from dl_techniques.core import doctor
+
+    messages = [
+        p.message for p in doctor._stack_problems(dict.fromkeys(("keras", *doctor.BACKENDS)))
+    ]
+    assert len(messages) >= 2
+    assert "dlt-core[jax]" in messages[1]
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    found = {"keras": "3", "jax": "1", "torch": None, "tensorflow": None}
+    assert "KERAS_BACKEND is torch" in next(doctor._stack_problems(found)).message
+
+
+def test_inspect_of_a_missing_file_is_refused_with_its_name(capsys, tmp_path):
+    assert main(["inspect", str(tmp_path / "nothing.keras")]) == 1
+    captured = capsys.readouterr()
+    assert "nothing.keras" in captured.out + captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_inspect_shows_components_and_their_provider(capsys, tmp_path):
+    import keras
+
+    from dl_techniques.core import save_model
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, registry.create("RMSNorm")(inputs))
+    save_model(model, tmp_path / "model.keras")
+    assert main(["inspect", str(tmp_path / "model.keras")]) == 0
+    text = capsys.readouterr().out
+    assert "dl_techniques>RMSNorm: dlt-layers" in text
+    assert "can be loaded" in text
+    assert main(["inspect", str(tmp_path / "model.keras"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["loadable"] is True
+    assert answer["parameters"] == 4
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["list", "--kind", "layers"], ["info"]])
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    assert main(arguments) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for command in ("list", "info", "inspect", "doctor", "manifest", "new", "conformance"):
+        assert command in text
+
+
+def test_a_defect_is_reported_as_one_and_shown_whole_on_request(capsys, monkeypatch):
+    from dl_techniques.core.cli import listing
+
+    def fail(options):
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(listing, "run", fail)
+    assert main(["list"]) == 1
+    assert "RuntimeError: boom" in capsys.readouterr().err
+    monkeypatch.setenv("DL_TECHNIQUES_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="boom"):
+        main(["list"])
+
+
+def test_interruption_and_a_closed_pipe_are_quiet(capsys, monkeypatch):
+    from dl_techniques.core.cli import listing
+
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listing, "run", interrupt)
+    assert main(["list"]) == 130
+    command = f"{sys.executable} -m dl_techniques.core.cli list --json | head -c 1"
+    child = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert child.stderr == b""
+    assert child.stdout == b"{"
+
+
+def test_text_of_others_cannot_reach_the_terminal(capsys):
+    from dl_techniques.core.cli.output import complain, say
+
+    say("a\x1b[31mb\nc")
+    complain("\x1b]0;title\x07")
+    captured = capsys.readouterr()
+    assert "\x1b" not in captured.out + captured.err
+    assert captured.out.count("\n") == 2

@@ -1,0 +1,94 @@
+"""The scaffold: every kind is generated whole, and works."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import sys
+
+import pytest
+
+from dl_techniques.core.cli import main
+from dl_techniques.core.scaffold import KINDS, create_plugin, package_of
+from dl_techniques.core.scan import Package, generate
+
+
+def test_kinds_cover_what_a_user_would_publish():
+    assert {"layer", "loss", "metric", "model", "callback", "function"} <= set(KINDS)
+    assert len(KINDS) >= 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_whole_and_its_example_runs(kind, tmp_path, monkeypatch):
+    name = f"acme-new-{kind}"
+    folder = create_plugin(name, kind, tmp_path)
+    package = f"acme_new_{kind}"
+    files = generate(Package(package, folder / "src" / package))
+    assert len(files) == 2
+    assert not any(file.drifted for file in files)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert "$" not in path.read_text(), path
+    monkeypatch.syspath_prepend(str(folder / "src"))
+    module = importlib.import_module(package)
+    (exported,) = module.__all__
+    component = getattr(module, exported)
+    result = doctest.testmod(sys.modules[component.__module__], raise_on_error=False)
+    assert result.attempted
+    assert not result.failed
+    if kind != "function":
+        examples = list(component.examples())
+        assert examples
+        for example in examples:
+            config = example.instance.get_config()
+            assert type(example.instance).from_config(config).get_config() == config
+        for rejection in component.rejections():
+            with pytest.raises(ValueError, match=rejection.argument):
+                component(**rejection.config).build(rejection.build)
+
+
+def test_a_plugin_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    from dl_techniques.core import scaffold
+
+    def fail(package):
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(scaffold, "generate", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        create_plugin("acme-half", "layer", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "-x",
+        "x-",
+        "a b",
+        "a/b",
+        "../x",
+        "1x",
+        "dlt-mine",
+        "dlt",
+        "dl_techniques",
+        "keras",
+        "json",
+        "class",
+        "a--b",
+    ],
+)
+def test_names_that_are_malformed_or_taken_are_refused(name):
+    with pytest.raises(ValueError, match="name="):
+        package_of(name)
+
+
+def test_nothing_is_overwritten(tmp_path, capsys):
+    arguments = ["new", "acme-twice", "--kind", "loss", "--directory", str(tmp_path)]
+    assert main(arguments) == 0
+    assert "Next:" in capsys.readouterr().out
+    marker = tmp_path / "acme-twice" / "README.md"
+    marker.write_text("mine")
+    assert main(arguments) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert marker.read_text() == "mine"
