@@ -1,0 +1,79 @@
+"""How layers are compared with a torch module on the same weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def agree(verify):
+    """Compare with a torch peer: forward, and the gradients of inputs and weights.
+
+    `pairs` are (our variable, the peer's tensor, how its array becomes ours); the peer's tensors
+    are drawn at random. `ours` and `theirs` take the inputs and return outputs of one layout.
+    `keep` says which outputs are compared (by default all), such as the rows that are no padding.
+    """
+
+    def check(
+        layer, ours, theirs, pairs, inputs, *, oracle, keep=None, tolerance=2e-5, seed=0, scale=0.4
+    ):
+        import torch
+        from keras import ops
+
+        from dl_techniques.core import declaration_of
+        from dl_techniques.core.testing.differentiation import value_and_gradients
+
+        pairs = list(pairs)
+        missing = {v.path for v in layer.variables} - {v.path for v, _, _ in pairs}
+        missing = {path for path in missing if "seed_generator" not in path}
+        assert not missing, f"weights without a peer: {missing}"
+        rng = np.random.default_rng(seed)
+        for variable, tensor, convert in pairs:
+            array = rng.normal(scale=scale, size=tuple(tensor.shape))
+            array = array if tensor.requires_grad else rng.uniform(0.5, 1.5, tuple(tensor.shape))
+            tensor.data = torch.tensor(array.astype("float32"))
+            variable.assign(convert(tensor.detach().numpy()))
+
+        xs = [torch.tensor(x, requires_grad=True) for x in inputs]
+        expected = theirs(*xs)
+        keep = np.broadcast_to(True if keep is None else keep, tuple(expected.shape))
+        g = (rng.normal(size=tuple(expected.shape)) * keep).astype("float32")
+        (torch.where(torch.tensor(keep), expected, 0) * torch.tensor(g)).sum().backward()
+
+        name = declaration_of(type(layer)).id
+        actual = ops.convert_to_numpy(ours(*inputs))
+        forward = [np.where(keep, y, 0) for y in (actual, expected.detach().numpy())]
+        verify(name, oracle, *forward, tolerance=tolerance)
+        trainable = layer.trainable_variables
+        gradients = value_and_gradients(
+            lambda *a: ops.sum(ours(*a[:-1]) * a[-1]), trainable, [*inputs, g]
+        )
+        for mine, x in zip(gradients.inputs, xs, strict=False):
+            verify(name, oracle, mine, x.grad, what="gradient of inputs", tolerance=tolerance)
+        by_path = dict(zip((v.path for v in trainable), gradients.variables, strict=True))
+        # The largest gradient of all weights, because some are zero but for rounding.
+        largest = max(float(t.grad.abs().max()) for _, t, _ in pairs if t.grad is not None)
+        for variable, tensor, convert in pairs:
+            if tensor.requires_grad:
+                mine, their = by_path[variable.path], convert(tensor.grad.numpy())
+                error = np.max(np.abs(mine - their)) / max(largest, 1e-30)
+                assert error <= 100 * tolerance, f"{variable.path}: {error:.2e}"
+                if np.max(np.abs(their)) > 1e-3 * largest:
+                    verify(
+                        name, oracle, mine, their, what="gradient of weights", tolerance=tolerance
+                    )
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def torchvision(timm):
+    """The torchvision package, once the fixture `timm` has made it importable."""
+    return pytest.importorskip("torchvision")
+
+
+@pytest.fixture(scope="session")
+def transformers(timm):
+    """The transformers package, which imports torchvision where that is installed."""
+    return pytest.importorskip("transformers")
