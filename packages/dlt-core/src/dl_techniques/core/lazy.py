@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 MANIFEST = "components.json"
@@ -34,6 +35,8 @@ def exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]
     """
     addresses = _addresses(package)
     names = sorted(addresses)
+    # A function and its module may have one name, which an import of the module would take.
+    sys.modules[package].__class__ = _Package
 
     def __getattr__(name: str) -> Any:  # noqa: N807  # the module's own, by PEP 562
         if name not in addresses:
@@ -47,6 +50,14 @@ def exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]
         return sorted({*vars(sys.modules[package]), *names})
 
     return __getattr__, __dir__, names
+
+
+class _Package(ModuleType):
+    """A package whose exported names stay with the components."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in vars(self).get("__all__", ())):
+            super().__setattr__(name, value)
 
 
 def _addresses(package: str) -> dict[str, str]:

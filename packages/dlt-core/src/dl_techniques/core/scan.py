@@ -1,14 +1,15 @@
 """Reading `@component` declarations as syntax, and writing what follows from them.
 
 `dl-techniques manifest write` makes two files for each package of components: `components.json`,
-which the registry reads, and `__init__.pyi`, which editors and type checkers read. The code that
-is scanned is never imported.
+which the registry reads, and `__init__.pyi`, which editors and type checkers read where
+`__init__.py` exports lazily. The code that is scanned is never imported.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
+import keyword
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,12 +17,16 @@ from typing import Any, NamedTuple
 
 from dl_techniques.core.atomic import replacing
 from dl_techniques.core.distributions import COMPONENTS_GROUP
-from dl_techniques.core.identifier import KINDS, parse_identifier
+from dl_techniques.core.identifier import parse_identifier
 from dl_techniques.core.manifest import FILENAME, Manifest, Record
 
 STUB = "__init__.pyi"
 
 _KEYWORDS = frozenset(Record._fields) - {"id", "object", "summary"}
+_CORE = __name__.partition(".")[0]
+_LAZY = "dl_techniques.core.lazy"
+
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class ScanError(ValueError):
@@ -93,7 +98,26 @@ def find_packages(paths: Sequence[Path] = (), *, start: Path | None = None) -> l
             f"{projects[0]}: no entry point in the group {COMPONENTS_GROUP!r}. A package of "
             f'components is named there once: name = "package:{FILENAME}"'
         )
-    return found
+    return list(dict.fromkeys(found))
+
+
+def generate_all(packages: Sequence[Package]) -> list[Generated]:
+    """All generated files of several packages.
+
+    Args:
+        packages: The packages to read.
+
+    Raises:
+        ScanError: If a declaration cannot be read, or two of them clash, in one package or in two.
+    """
+    owners: dict[str, str] = {}
+    for package in packages:
+        for record in scan(package):
+            for key in (record.id, *record.aliases):
+                owner = owners.setdefault(key, package.name)
+                if owner != package.name:
+                    raise ScanError(f"{package.folder}:1: {key!r} is already taken in {owner}")
+    return [file for package in packages for file in generate(package)]
 
 
 def generate(package: Package) -> list[Generated]:
@@ -113,17 +137,18 @@ def generate(package: Package) -> list[Generated]:
             f"Received: {', '.join(sorted(namespaces))}"
         )
     namespace = namespaces.pop() if namespaces else package.name.partition(".")[0]
-    manifest = Manifest(namespace, package.name, tuple(records))
-    text = manifest.to_json()
+    text = Manifest(namespace, package.name, tuple(records)).to_json()
     # What is written must be what is read: the reader's own rules are the last check.
     parsed = Manifest.parse(text.encode(), package=package.name)
     if parsed.faults:
         raise ScanError(f"{package.folder}:1: {'; '.join(parsed.faults)}")
     files = [Generated(package.folder / FILENAME, text)]
-    for folder in sorted(path.parent for path in package.folder.rglob("__init__.py")):
-        dotted = ".".join([package.name, *folder.relative_to(package.folder).parts])
-        inside = [r for r in parsed.components if r.object.startswith(f"{dotted}.")]
-        files.append(Generated(folder / STUB, _stub(inside) if inside else None))
+    for file in _modules(package):
+        # A package that exports by hand documents itself, and may have a stub of its own.
+        if file.name == "__init__.py" and _LAZY.encode() in file.read_bytes():
+            dotted = _module_name(package, file)
+            inside = [r for r in parsed.components if r.object.startswith(f"{dotted}.")]
+            files.append(Generated(file.parent / STUB, _stub(inside) if inside else None))
     return files
 
 
@@ -138,10 +163,8 @@ def scan(package: Package) -> list[Record]:
     """
     records: dict[str, Record] = {}
     places: dict[str, str] = {}
-    for file in sorted(package.folder.rglob("*.py")):
-        module = ".".join([package.name, *file.relative_to(package.folder).with_suffix("").parts])
-        module = module.removesuffix(".__init__")
-        for place, record in _declarations(file, module):
+    for file in _modules(package):
+        for place, record in _declarations(file, _module_name(package, file), package.name):
             identifiers = (record.id, *record.aliases)
             importable = (key.partition(">")[2] for key in identifiers)
             keys = {*identifiers, *importable, record.object.partition(":")[2]}
@@ -163,7 +186,7 @@ def _projects(path: Path) -> list[Path]:
     """The pyproject files that a path stands for: its own, or those of a workspace."""
     file = path if path.name == "pyproject.toml" else path / "pyproject.toml"
     members = sorted(file.parent.glob("packages/*/pyproject.toml"))
-    return members or ([file] if file.is_file() else [])
+    return [project for project in (file, *members) if project.is_file()]
 
 
 def _packages(project: Path) -> Iterator[Package]:
@@ -171,10 +194,17 @@ def _packages(project: Path) -> Iterator[Package]:
         data = tomllib.loads(project.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScanError(f"{project}:1: {error}") from error
-    group = data.get("project", {}).get("entry-points", {}).get(COMPONENTS_GROUP, {})
-    for value in group.values():
-        name = str(value).partition(":")[0].strip()
+    group: Any = data
+    for key in ("project", "entry-points", COMPONENTS_GROUP):
+        group = group.get(key, {}) if isinstance(group, dict) else {}
+    for value in group.values() if isinstance(group, dict) else ():
+        name, _, file = (part.strip() for part in str(value).partition(":"))
         parts = name.split(".")
+        if file != FILENAME or not all(map(str.isidentifier, parts)):
+            raise ScanError(
+                f"{project}:1: an entry point of the group {COMPONENTS_GROUP!r} must read "
+                f"`package:{FILENAME}`. Received: {value!r}"
+            )
         folders = [project.parent.joinpath(root, *parts) for root in ("src", "")]
         folder = next((folder for folder in folders if folder.is_dir()), None)
         if folder is None:
@@ -182,63 +212,128 @@ def _packages(project: Path) -> Iterator[Package]:
         yield Package(name, folder)
 
 
-def _declarations(file: Path, module: str) -> Iterator[tuple[str, Record]]:
+def _modules(package: Package) -> list[Path]:
+    """All source files that can be imported by a dotted name."""
+    files = sorted(package.folder.rglob("*.py"))
+    # Editors and notebooks keep copies in folders such as `.ipynb_checkpoints`.
+    return [
+        file
+        for file in files
+        if all(map(str.isidentifier, file.relative_to(package.folder).parent.parts))
+    ]
+
+
+def _module_name(package: Package, file: Path) -> str:
+    parts = file.relative_to(package.folder).with_suffix("").parts
+    return ".".join([package.name, *parts]).removesuffix(".__init__")
+
+
+def _declarations(file: Path, module: str, package: str) -> Iterator[tuple[str, Record]]:
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-    except (SyntaxError, UnicodeDecodeError) as error:
+        # Bytes, because a source file may declare its own encoding.
+        tree = ast.parse(file.read_bytes(), str(file))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         raise ScanError(f"{file}:{line}: {error}") from error
+    foreign = _foreign_names(tree, {_CORE, package.partition(".")[0]})
+    renamed = _renamed(tree)
     for node in ast.walk(tree):
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+        if not isinstance(node, Definition):
             continue
         for decorator in node.decorator_list:
-            if not _is_component(decorator):
+            if not _is_component(decorator, foreign, renamed):
                 continue
             place = f"{file}:{decorator.lineno}"
             if node not in tree.body:
                 raise ScanError(f"{place}: {node.name} must be declared at the top of its module")
-            assert isinstance(decorator, ast.Call)
-            yield place, _record(decorator, node, module, place)
+            if file.name == "__init__.py":
+                raise ScanError(
+                    f"{place}: {node.name} must be declared in a module of its own: importing "
+                    "the package would import Keras"
+                )
+            yield place, _record(decorator, node, f"{module}:{node.name}", package, place)
 
 
-def _is_component(decorator: ast.expr) -> bool:
-    if not isinstance(decorator, ast.Call):
+def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Each imported name with what it stands for; a leading dot where that is relative."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                yield name, alias.name if alias.asname else name
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                source = "." * node.level + (node.module or "")
+                yield alias.asname or alias.name, f"{source}.{alias.name}"
+
+
+def _foreign_names(tree: ast.Module, own: set[str]) -> set[str]:
+    """Names that come from other projects, which have decorators named `component`, too."""
+    return {name for name, origin in _imports(tree) if origin.partition(".")[0] not in {*own, ""}}
+
+
+def _renamed(tree: ast.Module) -> set[str]:
+    """Names under which the decorator was imported."""
+    return {
+        name
+        for name, origin in _imports(tree)
+        if origin.startswith(f"{_CORE}.core.") and origin.endswith(".component")
+    }
+
+
+def _is_component(decorator: ast.expr, foreign: set[str], renamed: set[str]) -> bool:
+    function = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    root = function
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if isinstance(root, ast.Name) and root.id in foreign:
         return False
-    function = decorator.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
-    return name == "component"
+    return name == "component" or (root is function and name in renamed)
 
 
 def _record(
-    call: ast.Call, node: ast.ClassDef | ast.FunctionDef, module: str, place: str
+    decorator: ast.expr, node: Definition, address: str, package: str, place: str
 ) -> Record:
-    if len(call.args) != 1 or any(keyword.arg is None for keyword in call.keywords):
-        raise ScanError(f"{place}: `component` takes one identifier and keywords, written out")
-    arguments: dict[str, Any] = {"id": _literal(call.args[0], "id", place)}
-    for keyword in call.keywords:
-        if keyword.arg not in _KEYWORDS:
-            raise ScanError(f"{place}: `component` has no argument {keyword.arg!r}")
-        value = _literal(keyword.value, keyword.arg, place)
-        arguments[keyword.arg] = tuple(value) if isinstance(value, list) else value
-    try:
-        parse_identifier(arguments["id"])
-    except ValueError as error:
-        raise ScanError(f"{place}: {error}") from error
-    if arguments.get("kind") not in KINDS:
-        raise ScanError(
-            f"{place}: `kind` must be one of {', '.join(KINDS)}. "
-            f"Received: kind={arguments.get('kind')!r}"
-        )
+    arguments = _arguments(decorator, place)
     summary = (ast.get_docstring(node) or "").strip().partition("\n")[0]
     if not summary:
         raise ScanError(f"{place}: {node.name} needs a docstring; its first line is listed")
-    return Record(object=f"{module}:{node.name}", summary=summary, **arguments)
+    record = Record(object=address, summary=summary, **arguments)
+    try:
+        identifier = parse_identifier(record.id)
+        # The reader's own rules, here where the line is known.
+        record = Record.parse(record.to_json(), namespace=identifier.namespace, package=package)
+    except ValueError as error:
+        raise ScanError(f"{place}: {error}") from error
+    for key in (record.id, *record.aliases):
+        if keyword.iskeyword(key.partition(">")[2]):
+            raise ScanError(f"{place}: {key!r} cannot be imported by its name, a keyword of Python")
+    return record
+
+
+def _arguments(decorator: ast.expr, place: str) -> dict[str, Any]:
+    """The literals that the decorator is given, by their names."""
+    if (
+        not isinstance(decorator, ast.Call)
+        or len(decorator.args) != 1
+        or any(argument.arg is None for argument in decorator.keywords)
+    ):
+        raise ScanError(f"{place}: `component` takes one identifier and keywords, written out")
+    arguments: dict[str, Any] = {"id": _literal(decorator.args[0], "id", place)}
+    for argument in decorator.keywords:
+        if argument.arg not in _KEYWORDS:
+            raise ScanError(f"{place}: `component` has no argument {argument.arg!r}")
+        value = _literal(argument.value, argument.arg, place)
+        arguments[argument.arg] = tuple(value) if isinstance(value, list) else value
+    arguments.setdefault("kind", None)
+    return arguments
 
 
 def _literal(node: ast.expr, name: str, place: str) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ScanError(
             f"{place}: `{name}` must be a literal, because it is read without importing the "
             f"module. Received: {ast.unparse(node)}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from dl_techniques.core.cli.output import complain, say
-from dl_techniques.core.scan import find_packages, generate
+from dl_techniques.core.scan import Package, find_packages, generate_all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,14 +38,12 @@ def write(options: argparse.Namespace) -> int:
     Args:
         options: The parsed arguments.
     """
-    for package in find_packages(options.paths):
-        files = generate(package)
-        drifted = [file for file in files if file.drifted]
-        for file in drifted:
+    packages = find_packages(options.paths)
+    for file in generate_all(packages):
+        if file.drifted:
             file.write()
-            say(f"{'wrote' if file.text else 'removed'} {file.path}")
-        if not drifted:
-            say(f"{package.name}: up to date")
+            say(f"{'removed' if file.text is None else 'wrote'} {file.path}")
+    say(f"{_counted(packages)} up to date")
     return 0
 
 
@@ -55,11 +54,16 @@ def check(options: argparse.Namespace) -> int:
         options: The parsed arguments.
     """
     packages = find_packages(options.paths)
-    drifted = [file for package in packages for file in generate(package) if file.drifted]
+    drifted = [file for file in generate_all(packages) if file.drifted]
     for file in drifted:
         say(file.diff())
     if drifted:
-        complain(f"{len(drifted)} generated files have drifted: dl-techniques manifest write")
+        names = "\n".join(f"  {file.path}" for file in drifted)
+        complain(f"these generated files have drifted; run dl-techniques manifest write:\n{names}")
         return 1
-    say(f"{len(packages)} packages are up to date")
+    say(f"{_counted(packages)} up to date")
     return 0
+
+
+def _counted(packages: Sequence[Package]) -> str:
+    return "1 package is" if len(packages) == 1 else f"{len(packages)} packages are"
