@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 TRAITS = (
+    "changes_in_training",
     "couples_batch",
     "hides_nan",
     "stochastic",
@@ -27,10 +28,12 @@ class TensorSpec:
     """One input tensor, to be filled at random.
 
     Args:
-        shape: Its shape, batch first.
+        shape: Its shape, batch first, with at least two samples.
         dtype: A Keras dtype name.
         low: Smallest value, or `None` for standard normal numbers.
         high: Largest value (exclusive for integers); given whenever `low` is.
+        batched: Whether the first axis is the batch; false for an input that all samples share,
+            such as the mask of a window.
         values: `"random"`; `"binary"` (0 or 1); `"one_hot"` along the last axis;
             `"probabilities"` that sum to one along the last axis.
     """
@@ -40,6 +43,7 @@ class TensorSpec:
     low: float | None = None
     high: float | None = None
     values: Literal["random", "binary", "one_hot", "probabilities"] = "random"
+    batched: bool = True
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
@@ -60,7 +64,7 @@ class Fresh:
     make: Callable[[], Any]
 
 
-Inputs = TensorSpec | tuple[TensorSpec, ...] | Mapping[str, TensorSpec] | None
+Inputs = TensorSpec | tuple[TensorSpec, ...] | list[TensorSpec] | Mapping[str, TensorSpec] | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Example:
         config: Arguments of the constructor; wrap what must be made anew for each instance,
             such as a sub-layer, in `Fresh`.
         inputs: The input of a layer or model (one tensor, or several as a tuple for a layer
-            that takes several positional arguments, or a mapping of argument names); the
+            that takes several positional arguments, as a list for one whose only argument is a
+            list, or a mapping of argument names); the
             arguments of `__call__` of a loss, `update_state` of a metric; the weight that an
             initializer (its shape), a regularizer or a constraint is applied to.
         call: Further keyword arguments of the call, such as `{"use_causal_mask": True}`.

@@ -1,0 +1,27 @@
+"""The checks, by what they look at. Importing this package fills the table."""
+
+from __future__ import annotations
+
+import importlib
+
+# In the order in which they run: cheap ones first, files and compilers last.
+for _name in (
+    "declarations",
+    "documentation",
+    "configurations",
+    "errors",
+    "weights",
+    "shapes",
+    "masks",
+    "determinism",
+    "batches",
+    "gradients",
+    "numbers",
+    "traits",
+    "parts",
+    "effects",
+    "copies",
+    "compilation",
+    "files",
+):
+    importlib.import_module(f"{__name__}.{_name}")

@@ -1,0 +1,80 @@
+"""Configurations: complete, made of JSON, and enough to make an equal instance."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import keras
+
+from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
+from dl_techniques.core.testing.subject import Subject
+
+# Keras stores these for every object, or derives them.
+_NOT_STORED = frozenset({"self", "args", "kwargs", "activity_regularizer", "autocast", "dtype"})
+
+
+def _require_class(subject: Subject) -> None:
+    if not subject.is_class:
+        raise NotApplicable("a function has no configuration")
+
+
+@check(kinds=ANY)
+def config_round_trip(subject: Subject) -> None:
+    """`from_config(get_config())` through JSON gives an instance with an equal configuration."""
+    _require_class(subject)
+    instance = subject.create()
+    config = instance.get_config()
+    try:
+        plain = json.loads(json.dumps(config))
+    except TypeError as error:
+        raise AssertionError(f"the configuration is not JSON: {error}") from error
+    again = subject.cls.from_config(plain)
+    require(type(again) is subject.cls, f"from_config gives a {type(again).__name__}")
+    returned = json.loads(json.dumps(again.get_config()))
+    changed = [key for key in plain if _plain(plain[key]) != _plain(returned.get(key))]
+    changed += [key for key in returned if key not in plain]
+    require(not changed, f"changed by a round trip: {', '.join(changed)}")
+
+
+@check(kinds=ANY)
+def config_complete(subject: Subject) -> None:
+    """Every argument of the constructor stands in the configuration, with the value given."""
+    _require_class(subject)
+    config = subject.create().get_config()
+    signature = inspect.signature(subject.cls.__init__)
+    named = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    wanted = [*named, *subject.example.config]
+    missing = sorted({name for name in wanted if name not in config} - _NOT_STORED)
+    require(not missing, f"not in the configuration: {', '.join(missing)}")
+    for name, given in subject.example.config.items():
+        if isinstance(given, str | int | float | bool | None) and isinstance(
+            config[name], str | int | float | bool | None
+        ):
+            require(config[name] == given, f"{name}={given!r} is stored as {config[name]!r}")
+
+
+@check(kinds=ANY)
+def keras_round_trip(subject: Subject) -> None:
+    """Keras's own serialization through JSON gives an instance of the same class."""
+    _require_class(subject)
+    if subject.kind == "callback":
+        raise NotApplicable("Keras does not serialize callbacks")
+    serialized = keras.saving.serialize_keras_object(subject.create())
+    again = keras.saving.deserialize_keras_object(json.loads(json.dumps(serialized)))
+    require(type(again) is subject.cls, f"Keras brings back a {type(again).__name__}")
+
+
+def _plain(value: Any) -> Any:
+    """A value without names that Keras generates and shapes that building adds."""
+    if isinstance(value, dict):
+        drop = {"build_config", "name"} if "class_name" in value else {"name"}
+        return {key: _plain(item) for key, item in value.items() if key not in drop}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,88 @@
+"""Model files: loaded in this process, and in one that has imported nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from dl_techniques.core.errors import DLTechniquesError
+from dl_techniques.core.testing.check import NotApplicable, check, require
+from dl_techniques.core.testing.fresh import fresh_outputs
+from dl_techniques.core.testing.subject import Subject, difference
+
+
+def _model(subject: Subject) -> keras.Model:
+    subject.require_batched()
+    if isinstance(subject.built, keras.Model) and set(subject.specs) == {0}:
+        return subject.built
+    return subject.symbolic(subject.make_like_built())
+
+
+@check()
+def file_round_trip(subject: Subject) -> None:
+    """A `.keras` file brings back every weight exactly, and the outputs."""
+    model = _model(subject)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        again = keras.models.load_model(path)
+    ours, theirs = again.get_weights(), model.get_weights()
+    require(len(ours) == len(theirs), f"{len(theirs)} weights are saved, {len(ours)} loaded")
+    for a, b in zip(ours, theirs, strict=True):
+        require(np.array_equal(a, b), "a weight changes by saving and loading")
+    arrays = subject.arrays()
+    gap = difference(subject.run(again, arrays), subject.run(model, arrays))
+    require(gap <= 1e-6, f"outputs differ by {gap:.1e} after loading")
+
+
+@check()
+def fresh_process(subject: Subject) -> None:
+    """A process that imports nothing but the core loads the file and gives the same outputs."""
+    from dl_techniques.core.catalog import registry
+
+    if subject.declaration is None:
+        raise NotApplicable("it is not declared with @component")
+    try:
+        registry.find(subject.id, dynamic=False)
+    except DLTechniquesError as error:
+        raise NotApplicable("no installed distribution declares it") from error
+    model = _model(subject)
+    arrays = subject.arrays()
+    outputs = fresh_outputs(model, list(arrays.values()))
+    gap = difference(outputs, subject.run(model, arrays))
+    require(gap <= 1e-6, f"outputs differ by {gap:.1e} in a fresh process")
+
+
+@check(kinds=("loss", "metric", "initializer", "regularizer", "constraint", "schedule"))
+def part_in_a_file(subject: Subject) -> None:
+    """A model that uses it is saved and loaded again with it."""
+    part = subject.create()
+    model = keras.Sequential([keras.Input((3,)), _dense(subject, part)])
+    if subject.kind == "loss":
+        model.compile(loss=part)
+    elif subject.kind == "metric":
+        model.compile(loss="mse", metrics=[part])
+    elif subject.kind == "schedule":
+        model.compile(keras.optimizers.SGD(part), "mse")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        again = keras.models.load_model(path)
+    x = np.ones((2, 3), "float32")
+    same = np.array_equal(ops.convert_to_numpy(again(x)), ops.convert_to_numpy(model(x)))
+    require(same, "the loaded model gives other outputs")
+
+
+def _dense(subject: Subject, part: object) -> keras.layers.Layer:
+    names = {"initializer", "regularizer", "constraint"}
+    slots = {f"kernel_{subject.kind}": part} if subject.kind in names else {}
+    try:
+        layer = keras.layers.Dense(3, **slots)
+        layer.build((None, 3))
+    except ValueError as error:
+        raise NotApplicable(f"it does not fit a dense kernel: {error}") from error
+    return keras.layers.Dense(3, **slots)

@@ -1,0 +1,101 @@
+"""Shapes and dtypes: what is claimed, what comes, and which axes may be unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from dl_techniques.core.testing.check import NotApplicable, check, require
+from dl_techniques.core.testing.subject import Subject, difference, to_arrays
+
+
+def _shape_list(shapes: Any) -> list[tuple[Any, ...]]:
+    """A structure of shapes as a flat list; a shape is a tuple of numbers and `None`."""
+    if isinstance(shapes, dict):
+        return [shape for value in shapes.values() for shape in _shape_list(value)]
+    if all(size is None or isinstance(size, int) for size in shapes):
+        return [tuple(shapes)]
+    return [shape for value in shapes for shape in _shape_list(value)]
+
+
+def _agrees(claimed: tuple[Any, ...], actual: tuple[int, ...]) -> bool:
+    return len(claimed) == len(actual) and all(
+        c is None or c == a for c, a in zip(claimed, actual, strict=True)
+    )
+
+
+@check()
+def output_shape(subject: Subject) -> None:
+    """`compute_output_shape` claims the shapes that come."""
+    specs = subject.specs
+    if any(isinstance(key, str) for key in specs) or len(specs) != 1:
+        raise NotApplicable("it takes several inputs; `output_spec` covers their shapes")
+    claimed = _shape_list(subject.built.compute_output_shape(specs[0].shape))
+    actual = [array.shape for array in subject.expected]
+    require(len(claimed) == len(actual), f"claims {len(claimed)} outputs, {len(actual)} come")
+    for ours, theirs in zip(claimed, actual, strict=True):
+        require(_agrees(ours, theirs), f"claims the shape {ours}, {theirs} comes")
+
+
+@check()
+def output_spec(subject: Subject) -> None:
+    """A symbolic call has the shapes and dtypes that come."""
+    instance = subject.make()
+    symbols = {
+        key: keras.KerasTensor(spec.shape, dtype=spec.dtype) for key, spec in subject.specs.items()
+    }
+    claimed = keras.tree.flatten(subject.call(instance, symbols, training=None))
+    actual = keras.tree.flatten(subject.call(instance, subject.arrays()))
+    require(len(claimed) == len(actual), f"claims {len(claimed)} outputs, {len(actual)} come")
+    for ours, theirs in zip(claimed, actual, strict=True):
+        shape = tuple(theirs.shape)
+        require(_agrees(tuple(ours.shape), shape), f"claims {ours.shape}, {shape} comes")
+        dtype = keras.backend.standardize_dtype(theirs.dtype)
+        require(ours.dtype == dtype, f"claims the dtype {ours.dtype}, {dtype} comes")
+
+
+@check()
+def dynamic_batch(subject: Subject) -> None:
+    """A model with an unknown batch runs with one sample and with four."""
+    subject.require_batched()
+    model = subject.symbolic(subject.create())
+    for output in keras.tree.flatten(model.output):
+        batch = output.shape[0] if output.shape else None
+        coupled = subject.has("couples_batch") or not output.shape
+        require(batch is None or coupled, f"the batch of the output is fixed to {batch}")
+    for batch in (1, 4):
+        for array in subject.run(model, subject.arrays(batch=batch)):
+            fine = not array.shape or array.shape[0] % batch == 0
+            require(fine, f"{batch} samples give an output of shape {array.shape}")
+
+
+@check(level="may")
+def dynamic_inner_axes(subject: Subject) -> None:
+    """Unknown axes between batch and channels work, or are refused when it is built."""
+    subject.require_batched()
+    if all(len(spec.shape) < 3 for spec in subject.specs.values()):
+        raise NotApplicable("it has no axes between batch and channels")
+    keras.utils.set_random_seed(0)
+    fixed = subject.symbolic(subject.create())
+    keras.utils.set_random_seed(0)
+    try:
+        dynamic = subject.symbolic(subject.create(), inner=True)
+    except ValueError:
+        return
+    dynamic.set_weights(fixed.get_weights())
+    arrays = subject.arrays()
+    gap = difference(subject.run(dynamic, arrays), subject.run(fixed, arrays))
+    require(gap <= 1e-4, f"results differ by {gap:.1e} from those with known axes")
+
+
+@check(level="may")
+def empty_batch(subject: Subject) -> None:
+    """A batch without samples gives outputs without samples."""
+    subject.require_batched()
+    if keras.backend.backend() == "tensorflow":
+        raise NotApplicable("most of TensorFlow's CPU kernels refuse empty tensors")
+    if subject.has("couples_batch"):
+        raise NotApplicable("it couples the samples of a batch")
+    for array in to_arrays(subject.call(subject.make(), subject.arrays(batch=0))):
+        require(array.size == 0, f"an output of shape {array.shape} comes from no samples")

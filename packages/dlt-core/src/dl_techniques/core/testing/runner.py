@@ -1,0 +1,155 @@
+"""Running checks and judging their outcomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dl_techniques.core.example import Example
+from dl_techniques.core.testing import checks as _checks  # noqa: F401  # fills the table
+from dl_techniques.core.testing.check import CHECKS, Check, NotApplicable
+from dl_techniques.core.testing.result import CheckResult, Report
+from dl_techniques.core.testing.subject import Subject
+
+
+def check_component(
+    component: Any,
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    only: Sequence[str] | None = None,
+    strict_documentation: bool = False,
+) -> Report:
+    """Check all that the contract asks of one component, on each of its examples.
+
+    Args:
+        component: A class or function, the identifier of an installed component, or one `Example`.
+        expected_failures: Check -> why it cannot hold, beside those that the class declares. An
+            expected failure that passes on every example is a failure.
+        only: Names of the checks to run; by default all that apply to its kind.
+        strict_documentation: Whether incomplete documentation is a failure.
+
+    Returns:
+        One result for each check and example.
+
+    Raises:
+        ValueError: If there is nothing to check with: no example, no check, or a check that does
+            not exist is named.
+
+    Example:
+        >>> import keras
+        >>> from dl_techniques.core import Example, TensorSpec
+        >>> example = Example(keras.layers.Dense, {"units": 2}, TensorSpec((3, 4)))
+        >>> check_component(example, only=["gradients_live"])[0].status
+        'passed'
+    """
+    examples = examples_of(component)
+    cls = examples[0].cls
+    reasons = {**getattr(cls, "expected_failures", {}), **(expected_failures or {})}
+    known_names(reasons)
+    known_names(only or ())
+    results: list[CheckResult] = []
+    for example in examples:
+        subject = Subject(example, strict_documentation=strict_documentation)
+        for check in applicable(subject, only):
+            results.append(run(check, subject, reasons.get(check.name)))
+    results = _require_expected_to_fail(results, reasons)
+    if not results:
+        raise ValueError(f"No check applies to {cls.__name__}. Received: only={only}")
+    return Report(results)
+
+
+def examples_of(component: Any) -> list[Example]:
+    """The examples of a component.
+
+    Args:
+        component: See `check_component`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if isinstance(component, Example):
+        return [component]
+    if isinstance(component, str):
+        from dl_techniques.core.catalog import registry
+
+        component = registry.load(component)
+    if not isinstance(component, type):
+        return [Example(component)]
+    examples = list(getattr(component, "examples", tuple)())
+    if not examples:
+        raise ValueError(
+            f"{component.__name__} yields no `examples()`, so there is nothing to check with. "
+            f"Received: component={component!r}"
+        )
+    return examples
+
+
+def applicable(subject: Subject, only: Sequence[str] | None = None) -> Iterator[Check]:
+    """The checks that apply to the kind of a subject.
+
+    Args:
+        subject: The example.
+        only: Names to choose from; by default all.
+    """
+    for check in CHECKS.values():
+        fits = not check.kinds or subject.kind in check.kinds
+        if fits and (only is None or check.name in only):
+            yield check
+
+
+def run(check: Check, subject: Subject, reason: str | None = None) -> CheckResult:
+    """The outcome of one check.
+
+    Args:
+        check: The check.
+        subject: The example.
+        reason: Why it is expected to fail, if it is.
+    """
+    started = time.perf_counter()
+    status, message = "passed", ""
+    try:
+        check.function(subject)
+    except NotApplicable as answer:
+        status, message = "not_applicable", str(answer)
+    except Exception as error:  # whatever a component raises is its failure, not the kit's
+        status = "failed" if reason is None else "expected_failure"
+        text = str(error) or type(error).__name__
+        own = isinstance(error, AssertionError)
+        message = text if own else f"{type(error).__name__}: {text}"
+        message = reason if reason is not None else message[:2000]
+    level = check.level
+    if check.name == "documentation" and subject.strict_documentation:
+        level = "must"
+    seconds = time.perf_counter() - started
+    return CheckResult(
+        subject.id, subject.example.name, check.name, level, status, message, seconds
+    )
+
+
+def known_names(names: Sequence[str] | Mapping[str, str]) -> None:
+    """Refuse names of checks that do not exist.
+
+    Args:
+        names: The names.
+
+    Raises:
+        ValueError: It lists all checks.
+    """
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        raise ValueError(f"There is no check {unknown[0]!r}. The checks are {', '.join(CHECKS)}.")
+
+
+def _require_expected_to_fail(
+    results: Sequence[CheckResult], reasons: Mapping[str, str]
+) -> list[CheckResult]:
+    """Turn an expected failure that never failed into a failure."""
+    judged = list(results)
+    for name in reasons:
+        own = [i for i, result in enumerate(judged) if result.check == name]
+        if own and not any(judged[i].status == "expected_failure" for i in own):
+            for i in own:
+                message = f"it was expected to fail ({reasons[name]}), and does not"
+                judged[i] = judged[i]._replace(status="failed", level="must", message=message)
+    return judged

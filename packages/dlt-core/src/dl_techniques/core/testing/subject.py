@@ -1,0 +1,277 @@
+"""One example under test: fresh instances, the same inputs each time, outputs as arrays."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dl_techniques.core.declaring import declaration_of
+from dl_techniques.core.example import Example, TensorSpec
+from dl_techniques.core.surface import Tensor
+from dl_techniques.core.testing.check import NotApplicable
+from dl_techniques.core.testing.differentiation import Differential, value_and_gradients
+
+_KINDS = (
+    (keras.Model, "model"),
+    (keras.layers.Layer, "layer"),
+    (keras.losses.Loss, "loss"),
+    (keras.metrics.Metric, "metric"),
+    (keras.initializers.Initializer, "initializer"),
+    (keras.regularizers.Regularizer, "regularizer"),
+    (keras.constraints.Constraint, "constraint"),
+    (keras.callbacks.Callback, "callback"),
+    (keras.optimizers.schedules.LearningRateSchedule, "schedule"),
+    (keras.optimizers.Optimizer, "optimizer"),
+)
+
+
+class Subject:
+    """An example with everything that checks need of it.
+
+    Args:
+        example: The example. Its class need not be declared with `@component`.
+        strict_documentation: Whether the documentation must be complete.
+    """
+
+    def __init__(self, example: Example, *, strict_documentation: bool = False) -> None:
+        self.example = example
+        self.cls = example.cls
+        self.strict_documentation = strict_documentation
+        self.declaration = declaration_of(example.cls)
+
+    @property
+    def id(self) -> str:
+        """The component's identifier, or the class's own address."""
+        if self.declaration is not None:
+            return self.declaration.id
+        return f"{self.cls.__module__}.{self.cls.__qualname__}"
+
+    @functools.cached_property
+    def kind(self) -> str:
+        """The declared kind, or what the class derives from."""
+        if self.declaration is not None:
+            return self.declaration.kind
+        if isinstance(self.cls, type):
+            for base, kind in _KINDS:
+                if issubclass(self.cls, base):
+                    return kind
+        return "function"
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is a class, not a function."""
+        return isinstance(self.cls, type)
+
+    def has(self, trait: str) -> bool:
+        """Whether the example claims a trait."""
+        return trait in self.example.traits
+
+    # Inputs
+
+    @functools.cached_property
+    def specs(self) -> dict[str | int, TensorSpec]:
+        """Position or name of an input -> what it looks like."""
+        inputs = self.example.inputs
+        if inputs is None:
+            return {}
+        if isinstance(inputs, TensorSpec):
+            return {0: inputs}
+        if isinstance(inputs, Mapping):
+            return {**inputs}
+        return dict(enumerate(inputs))
+
+    def arrays(self, *, batch: int | None = None, scale: float = 1.0) -> dict[str | int, Any]:
+        """Input arrays, the same at each call.
+
+        Args:
+            batch: Number of samples; by default the example's own.
+            scale: Factor of standard normal inputs.
+        """
+        rng = np.random.default_rng(zlib.crc32(f"{self.id}/{self.example.name}".encode()))
+        return {key: _fill(spec, rng, batch, scale) for key, spec in self.specs.items()}
+
+    @functools.cached_property
+    def floating(self) -> list[str | int]:
+        """The inputs that are differentiated by."""
+        return [k for k, spec in self.specs.items() if spec.dtype.startswith(("float", "bfloat"))]
+
+    @functools.cached_property
+    def free(self) -> list[str | int]:
+        """Standard normal inputs, which may be scaled and perturbed at will."""
+        return [
+            key
+            for key in self.floating
+            if self.specs[key].low is None and self.specs[key].values == "random"
+        ]
+
+    # Instances
+
+    def create(self, **overrides: Any) -> Any:
+        """A fresh, unbuilt instance."""
+        return self.example.create(**overrides)
+
+    def make(self, **overrides: Any) -> Any:
+        """A fresh instance, built by its first call."""
+        instance = self.create(**overrides)
+        self.call(instance, self.arrays())
+        return instance
+
+    def make_like_built(self) -> Any:
+        """A fresh instance with the weights of `built`, for checks that change its state."""
+        instance = self.make()
+        instance.set_weights(self.built.get_weights())
+        return instance
+
+    @functools.cached_property
+    def built(self) -> Any:
+        """One built instance that read-only checks share."""
+        return self.make()
+
+    @functools.cached_property
+    def expected(self) -> list[Any]:
+        """The outputs of `built` at inference."""
+        return self.outputs(self.built, self.arrays())
+
+    @functools.cached_property
+    def takes_training(self) -> bool:
+        """Whether `call` has a `training` argument."""
+        return "training" in inspect.signature(self.cls.call).parameters
+
+    def call(self, instance: Any, arrays: Mapping[str | int, Any], training: Any = False) -> Any:
+        """Call a layer or model as the example says.
+
+        Args:
+            instance: The layer.
+            arrays: Arrays or tensors by position or name.
+            training: `None` leaves the argument out.
+        """
+        positional = [arrays[key] for key in sorted(k for k in arrays if isinstance(k, int))]
+        if isinstance(self.example.inputs, list):
+            positional = [positional]
+        named = {key: value for key, value in arrays.items() if isinstance(key, str)}
+        settings = dict(self.example.call)
+        if self.takes_training and training is not None:
+            settings["training"] = training
+        return instance(*positional, **named, **settings)
+
+    def outputs(
+        self, instance: Any, arrays: Mapping[str | int, Any], training: Any = False
+    ) -> list[Any]:
+        """The outputs as a flat list of arrays."""
+        return to_arrays(self.call(instance, arrays, training))
+
+    def differentiate(
+        self, instance: Any, arrays: Mapping[str | int, Any], training: bool = False
+    ) -> Differential:
+        """Gradients of the outputs' inner product with fixed random numbers."""
+        keys = list(arrays)
+
+        def scalar(*tensors: Tensor) -> Tensor:
+            outputs = self.call(instance, dict(zip(keys, tensors, strict=True)), training)
+            return project(outputs)
+
+        return value_and_gradients(scalar, instance.trainable_variables, list(arrays.values()))
+
+    # Models
+
+    def symbolic(self, instance: Any, *, inner: bool = False) -> keras.Model:
+        """A functional model around a layer, with an unknown batch.
+
+        Args:
+            instance: The layer.
+            inner: Whether the axes between batch and last are unknown, too.
+        """
+        inputs = {key: _symbol(spec, key, inner) for key, spec in self.specs.items()}
+        outputs = self.call(instance, inputs, training=None)
+        symbols = list(inputs.values())
+        return keras.Model(symbols if len(symbols) > 1 else symbols[0], outputs)
+
+    def run(self, model: keras.Model, arrays: Mapping[str | int, Any]) -> list[Any]:
+        """The outputs of such a model."""
+        values = list(arrays.values())
+        return to_arrays(model(values if len(values) > 1 else values[0], training=False))
+
+    def require_batched(self) -> None:
+        """Leave checks that need a batch axis on every input."""
+        if not all(spec.batched for spec in self.specs.values()):
+            raise NotApplicable("an input is shared by all samples")
+
+
+def to_arrays(outputs: Any) -> list[Any]:
+    """A structure of tensors as a flat list of numpy arrays.
+
+    Args:
+        outputs: Tensors in lists, tuples and dictionaries.
+    """
+    return [ops.convert_to_numpy(t) for t in keras.tree.flatten(outputs) if t is not None]
+
+
+def project(outputs: Any) -> Tensor:
+    """Inner product of all floating outputs with fixed random numbers: a scalar.
+
+    Args:
+        outputs: Tensors in lists, tuples and dictionaries.
+    """
+    rng = np.random.default_rng(0)
+    total: Any = 0.0
+    for tensor in keras.tree.flatten(outputs):
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        if "float" in dtype:
+            weights = rng.normal(size=tuple(tensor.shape)).astype("float32")
+            total = total + ops.sum(tensor * ops.cast(weights, dtype))
+    return total
+
+
+def difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
+    """Largest |a - b| / (1 + |b|) over two lists of arrays; NaN agrees with NaN only.
+
+    Args:
+        ours: Arrays.
+        theirs: As many arrays of the same shapes.
+    """
+    if len(ours) != len(theirs):
+        raise AssertionError(f"{len(ours)} outputs instead of {len(theirs)}")
+    worst = 0.0
+    for a, b in zip(ours, theirs, strict=True):
+        if a.shape != b.shape:
+            raise AssertionError(f"shape {a.shape} instead of {b.shape}")
+        a64, b64 = np.asarray(a).astype("float64"), np.asarray(b).astype("float64")
+        if not np.array_equal(np.isnan(a64), np.isnan(b64)):
+            return float("inf")
+        gap = np.abs(a64 - b64) / (1 + np.abs(b64))
+        gap = np.where(np.isnan(gap) | (a64 == b64), 0, gap)
+        worst = max(worst, float(gap.max(initial=0.0)))
+    return worst
+
+
+def _fill(spec: TensorSpec, rng: np.random.Generator, batch: int | None, scale: float) -> Any:
+    shape = spec.shape
+    if batch is not None and spec.batched:
+        shape = (batch, *shape[1:])
+    if spec.values == "binary":
+        values: Any = rng.integers(0, 2, shape)
+    elif spec.values == "one_hot":
+        values = np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+    elif spec.values == "probabilities":
+        values = rng.dirichlet(np.ones(shape[-1]), shape[:-1])
+    elif spec.low is None or spec.high is None:
+        values = scale * rng.normal(size=shape)
+    elif spec.dtype.startswith(("int", "uint")):
+        values = rng.integers(int(spec.low), int(spec.high), shape)
+    else:
+        values = rng.uniform(spec.low, spec.high, shape)
+    return np.asarray(values, dtype="float32" if spec.dtype == "bfloat16" else spec.dtype)
+
+
+def _symbol(spec: TensorSpec, key: str | int, inner: bool) -> Any:
+    if not spec.batched:
+        raise NotApplicable("an input is shared by all samples")
+    axes = [None if inner and i < len(spec.shape) - 1 else n for i, n in enumerate(spec.shape)]
+    return keras.Input(tuple(axes[1:]), dtype=spec.dtype, name=f"input_{key}")
