@@ -18,6 +18,12 @@ from dl_techniques.core import (
     component,
     upcast,
 )
+from dl_techniques.layers.norms.axes import (
+    broadcast_shape,
+    checked_axis,
+    known_sizes,
+    positive_axes,
+)
 
 
 @component(
@@ -58,10 +64,10 @@ class RMSNorm(Layer):
             unknown, or `epsilon` is not positive.
 
     Example:
-        >>> import numpy as np
+        >>> from keras import ops
         >>> from dl_techniques.layers import RMSNorm
-        >>> y = RMSNorm()(np.array([[3.0, 4.0]]))
-        >>> np.round(np.asarray(y), 4).tolist()
+        >>> y = RMSNorm()(ops.array([[3.0, 4.0]]))
+        >>> ops.convert_to_numpy(y).astype(float).round(4).tolist()
         [[0.8485, 1.1314]]
 
     References:
@@ -83,9 +89,7 @@ class RMSNorm(Layer):
         super().__init__(**kwargs)
         if epsilon <= 0:
             raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}")
-        self.axis = axis if isinstance(axis, int) else tuple(axis)
-        if self.axis == ():
-            raise ValueError(f"`axis` must name at least one axis. Received: axis={axis}")
+        self.axis = checked_axis(axis)
         self.epsilon = epsilon
         self.use_scale = use_scale
         self.use_bias = use_bias
@@ -97,14 +101,7 @@ class RMSNorm(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Create gamma and the bias, shaped to broadcast over the input."""
-        axes = self._axes(len(input_shape))
-        sizes = [input_shape[axis] for axis in axes]
-        if None in sizes:
-            raise ValueError(
-                "The sizes on `axis` must be known. "
-                f"Received: axis={self.axis}, input_shape={input_shape}"
-            )
-        shape = [int(size) for size in sizes if size is not None]
+        shape = known_sizes(self.axis, input_shape)
         self.gamma = (
             self.add_weight(
                 name="gamma",
@@ -127,10 +124,10 @@ class RMSNorm(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """Normalize in float32 and return the compute dtype."""
         x = upcast(inputs)
-        axes = self._axes(len(inputs.shape))
+        axes = positive_axes(self.axis, len(inputs.shape))
         mean_square = ops.mean(ops.square(x), axis=axes, keepdims=True)
         y = x * ops.rsqrt(mean_square + self.epsilon)
-        broadcast = [inputs.shape[i] if i in axes else 1 for i in range(len(inputs.shape))]
+        broadcast = broadcast_shape(self.axis, tuple(inputs.shape))
         if self.gamma is not None:
             gamma = ops.reshape(ops.cast(self.gamma, x.dtype), broadcast)
             y = y * (1.0 + gamma if self.unit_offset else gamma)
@@ -141,17 +138,6 @@ class RMSNorm(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape
-
-    def _axes(self, rank: int) -> tuple[int, ...]:
-        """`axis` as ascending non-negative axes of a tensor of `rank`."""
-        given = (self.axis,) if isinstance(self.axis, int) else self.axis
-        axes = sorted(axis + rank if axis < 0 else axis for axis in given)
-        if len(set(axes)) < len(axes) or axes[0] < 0 or axes[-1] >= rank:
-            raise ValueError(
-                "`axis` must name distinct axes of the input. "
-                f"Received: axis={self.axis} for an input of rank {rank}"
-            )
-        return tuple(axes)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

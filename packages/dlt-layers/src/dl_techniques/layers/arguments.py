@@ -1,0 +1,81 @@
+"""Checks that many constructors make of their arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+def require_integers(minimum: int = 1, /, **settings: Any) -> None:
+    """Refuse settings that are not integers of at least `minimum`.
+
+    Args:
+        minimum: The smallest allowed value.
+        **settings: Arguments of a constructor by their names.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    for name, value in settings.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+            raise ValueError(
+                f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}"
+            )
+
+
+def require_positive_numbers(**settings: Any) -> None:
+    """Refuse settings that are not finite numbers above zero.
+
+    Args:
+        **settings: Arguments of a constructor by their names.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    for name, value in settings.items():
+        if not is_number(value) or value <= 0:
+            raise ValueError(
+                f"`{name}` must be a finite number above zero. Received: {name}={value!r}"
+            )
+
+
+def require_shares(**settings: Any) -> None:
+    """Refuse settings, such as dropout rates, that are not numbers from 0 to 1.
+
+    Args:
+        **settings: Arguments of a constructor by their names.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    for name, value in settings.items():
+        if not is_number(value) or not 0 <= value <= 1:
+            raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
+
+
+def require_one_of(choices: Iterable[str], /, **settings: Any) -> None:
+    """Refuse settings that are none of the words that are known.
+
+    Args:
+        choices: The words.
+        **settings: Arguments of a constructor by their names.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    words = tuple(choices)
+    for name, value in settings.items():
+        if value not in words:
+            raise ValueError(
+                f"`{name}` must be one of {', '.join(map(repr, words))}. Received: {name}={value!r}"
+            )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting is a finite integer or float.
+
+    Args:
+        value: What was given.
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

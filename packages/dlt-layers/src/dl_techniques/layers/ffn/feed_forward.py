@@ -1,0 +1,91 @@
+"""What all feed-forward blocks share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from dl_techniques.core import Layer, Shape
+from dl_techniques.layers.arguments import require_integers, require_shares
+from dl_techniques.layers.parts import fresh_initializer
+
+
+class FeedForward(Layer):
+    """A block that maps the features of each token through a hidden width.
+
+    Args:
+        hidden_dim: Width in the middle; `None` where the block has a rule for it.
+        output_dim: Width of the output; `None` for that of the input.
+        dropout: Rate of dropout.
+        use_bias: Whether the dense layers have biases.
+        kernel_initializer: Initializer of their kernels.
+        bias_initializer: Initializer of their biases.
+        kernel_regularizer: Regularizer of their kernels.
+        bias_regularizer: Regularizer of their biases.
+        seed: Seed of dropout.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int | None,
+        output_dim: int | None,
+        dropout: float,
+        use_bias: bool,
+        kernel_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        bias_regularizer: Any,
+        seed: int | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if hidden_dim is not None:
+            require_integers(hidden_dim=hidden_dim)
+        if output_dim is not None:
+            require_integers(output_dim=output_dim)
+        require_shares(dropout=dropout)
+        self.hidden_dim = hidden_dim
+        self.output_dim = output_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.seed = seed
+        self.supports_masking = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape with `output_dim` on the last axis."""
+        return (*input_shape[:-1], self.output_dim or input_shape[-1])
+
+    def _dense(self, units: int, name: str, input_dim: int) -> Any:
+        """A dense layer with the block's settings, built for tokens of `input_dim` features."""
+        layer = keras.layers.Dense(
+            units,
+            use_bias=self.use_bias,
+            kernel_initializer=fresh_initializer(self.kernel_initializer),
+            bias_initializer=fresh_initializer(self.bias_initializer),
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        layer.build((None, input_dim))
+        return layer
+
+    def _drop(self, offset: int = 0) -> Any:
+        """A dropout; siblings with one seed would drop the same places, so each adds an offset."""
+        seed = None if self.seed is None else self.seed + offset
+        return keras.layers.Dropout(self.dropout, seed=seed, dtype=self.dtype_policy)
+
+    def _widths(self, input_shape: Shape) -> tuple[int, int]:
+        """Features of the input and of the output."""
+        features = input_shape[-1]
+        if features is None:
+            raise ValueError(
+                f"The features must be known. Received: input_shape={tuple(input_shape)}"
+            )
+        return features, self.output_dim or features

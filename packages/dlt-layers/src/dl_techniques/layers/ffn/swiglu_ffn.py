@@ -1,0 +1,138 @@
+"""The gated feed-forward block of LLaMA and its kin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from keras import ops
+
+from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.layers.arguments import require_integers, require_positive_numbers
+from dl_techniques.layers.ffn.feed_forward import FeedForward
+
+
+@component(
+    "dl_techniques>SwiGLUFFN",
+    kind="layer",
+    tags=("ffn", "gating", "transformer"),
+    paper="arXiv:2002.05202",
+    since="0.1",
+)
+class SwiGLUFFN(FeedForward):
+    """SwiGLU feed-forward block: one projection gates another through SiLU.
+
+    y = (silu(x W_gate) * (x W_up)) W_down, silu(z) = z sigmoid(z)
+
+    Without an explicit `hidden_dim` the width is two thirds of `ffn_expansion_factor` times the
+    features, which gives the three matrices the parameters of a plain block's two, rounded up to
+    a multiple of `ffn_multiple_of`. `GLUFFN` takes other activations.
+
+    Args:
+        hidden_dim: Width of gate and value; `None` for the rule above.
+        output_dim: Width of the output; `None` for that of the input.
+        ffn_expansion_factor: Width of the plain block that this one replaces, in multiples of the
+            input's.
+        ffn_multiple_of: The width by the rule is rounded up to a multiple of this.
+        dropout: Rate of dropout before W_down.
+        use_bias: Whether the projections have biases.
+        kernel_initializer: Initializer of the kernels.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of the kernels.
+        bias_regularizer: Regularizer of the biases.
+        seed: Seed of dropout.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, ..., features)`; only the features must be known.
+
+    Output shape:
+        `(batch, ..., output_dim)`.
+
+    Raises:
+        ValueError: If a width, a factor or a rate is out of range, or the features are unknown.
+
+    Example:
+        >>> import keras
+        >>> from dl_techniques.layers import SwiGLUFFN
+        >>> block = SwiGLUFFN()
+        >>> tuple(block(keras.ops.ones((2, 5, 96))).shape), block.up.units
+        ((2, 5, 96), 256)
+
+    References:
+        Shazeer, "GLU Variants Improve Transformer", arXiv:2002.05202. Touvron et al., "LLaMA:
+        Open and Efficient Foundation Language Models", arXiv:2302.13971 (the rule of the width).
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int | None = None,
+        output_dim: int | None = None,
+        ffn_expansion_factor: float = 4,
+        ffn_multiple_of: int = 256,
+        dropout: float = 0.0,
+        use_bias: bool = False,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            hidden_dim=hidden_dim,
+            output_dim=output_dim,
+            dropout=dropout,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            seed=seed,
+            **kwargs,
+        )
+        require_positive_numbers(ffn_expansion_factor=ffn_expansion_factor)
+        require_integers(ffn_multiple_of=ffn_multiple_of)
+        self.ffn_expansion_factor = ffn_expansion_factor
+        self.ffn_multiple_of = ffn_multiple_of
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the three projections."""
+        features, output_dim = self._widths(input_shape)
+        hidden_dim = self.hidden_dim or self._hidden_dim(features)
+        self.gate = self._dense(hidden_dim, "gate", features)
+        self.up = self._dense(hidden_dim, "up", features)
+        self.down = self._dense(output_dim, "down", hidden_dim)
+        self.hidden_dropout = self._drop()
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Gate, drop, project."""
+        hidden = ops.silu(self.gate(inputs)) * self.up(inputs)
+        return self.down(self.hidden_dropout(hidden, training=training))
+
+    def _hidden_dim(self, features: int) -> int:
+        multiple = self.ffn_multiple_of
+        return multiple * math.ceil(2 * self.ffn_expansion_factor * features / (3 * multiple))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """An explicit width, and the width by the rule with biases and dropout."""
+        traits = frozenset({"permutation_equivariant"})
+        yield Example(cls, {"hidden_dim": 6}, TensorSpec((2, 3, 4)), traits=traits)
+        rule = {"ffn_multiple_of": 4, "output_dim": 5, "use_bias": True}
+        yield Example(cls, rule, TensorSpec((2, 3)), name="by_rule")
+        drops = {"hidden_dim": 8, "dropout": 0.5, "seed": 1}
+        traits = frozenset({"stochastic"})
+        yield Example(cls, drops, TensorSpec((2, 3, 4)), traits=traits, name="dropout")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Useless widths, factors and rates; unknown features."""
+        yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
+        yield Rejection(cls, {"output_dim": -1}, "output_dim")
+        yield Rejection(cls, {"ffn_expansion_factor": 0}, "ffn_expansion_factor")
+        yield Rejection(cls, {"ffn_multiple_of": 0}, "ffn_multiple_of")
+        yield Rejection(cls, {"dropout": 2.0}, "dropout")
+        yield Rejection(cls, {}, "input_shape", build=(2, None))

@@ -1,0 +1,121 @@
+"""A penalty on columns that are not orthonormal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keras import ops
+
+from dl_techniques.core import (
+    Example,
+    Regularizer,
+    Rejection,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
+
+
+@component(
+    "dl_techniques>SoftOrthonormal",
+    kind="regularizer",
+    tags=("orthogonality",),
+    paper="arXiv:1810.09102",
+    since="0.1",
+)
+class SoftOrthonormal(Regularizer):
+    """Soft orthonormality: pulls the columns of a weight towards an orthonormal system.
+
+    factor ||W^T W - I||_F^2 + l1 ||W||_1 + l2 ||W||_F^2
+
+    A weight of more than two axes is seen as W of shape `(prod(shape[:-1]), shape[-1])`, one
+    column for each output filter; a vector as one column. In terms of the singular values s_i
+    of W (m x n) the first term is factor (sum_i (s_i^2 - 1)^2 + max(n - m, 0)): with fewer
+    rows than columns it cannot reach zero, because n columns in R^m are never orthonormal. The
+    mode `"auto"` asks for orthonormal rows instead in that case, and can.
+
+    Computed in float32 under half precision, by the smaller of the two Gram matrices.
+
+    Args:
+        factor: Weight of the orthonormality.
+        l1: Weight of the sum of absolute values.
+        l2: Weight of the sum of squares.
+        mode: `"columns"` as in the paper, or `"auto"`: columns if there are at most as many of
+            them as rows, else rows.
+
+    Raises:
+        ValueError: If a weight is negative, the mode is unknown, or a scalar is given.
+
+    Example:
+        >>> import numpy as np
+        >>> from dl_techniques.regularizers import SoftOrthonormal
+        >>> penalty = SoftOrthonormal(factor=1.0)
+        >>> float(penalty(np.eye(3, 2, dtype="float32")))
+        0.0
+        >>> float(penalty(2 * np.eye(3, 2, dtype="float32")))  # two times (2^2 - 1)^2
+        18.0
+
+    References:
+        Bansal, Chen and Wang, "Can We Gain More from Orthogonality Regularizations in Training
+        Deep CNNs?", arXiv:1810.09102.
+    """
+
+    def __init__(
+        self, factor: float = 0.01, l1: float = 0.0, l2: float = 0.0, mode: str = "columns"
+    ) -> None:
+        for name, value in {"factor": factor, "l1": l1, "l2": l2}.items():
+            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+                raise ValueError(
+                    f"`{name}` must be a finite number from 0 on. Received: {name}={value!r}"
+                )
+        if mode not in {"columns", "auto"}:
+            raise ValueError(f"`mode` must be 'columns' or 'auto'. Received: mode={mode!r}")
+        self.factor = factor
+        self.l1 = l1
+        self.l2 = l2
+        self.mode = mode
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The penalty, a scalar.
+
+        Args:
+            x: The weight.
+        """
+        w = upcast(ops.convert_to_tensor(x))
+        if len(w.shape) == 0:
+            raise ValueError("`x` must have at least one axis. Received: a scalar")
+        w = ops.reshape(w, (-1, w.shape[-1] if len(w.shape) > 1 else 1))
+        penalty = self.factor * self._distance(w)
+        if self.l1:
+            penalty = penalty + self.l1 * ops.sum(ops.abs(w))
+        if self.l2:
+            penalty = penalty + self.l2 * ops.sum(ops.square(w))
+        return penalty
+
+    def _distance(self, w: Tensor) -> Tensor:
+        """||W^T W - I||_F^2."""
+        rows, columns = w.shape
+        # W W^T has the same singular values, but for the columns - rows zeros that W^T W has
+        # beyond: each of them is at the distance one from the target.
+        transposed = ops.transpose(w)
+        factors = (w, transposed) if rows < columns else (transposed, w)
+        gram = ops.matmul(*factors)
+        distance = ops.sum(ops.square(gram - ops.eye(min(rows, columns), dtype=w.dtype)))
+        unreachable = max(columns - rows, 0) if self.mode == "columns" else 0
+        return distance + unreachable
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """A tall and a wide matrix, a convolution's kernel."""
+        yield Example(cls, inputs=TensorSpec((6, 4)))
+        yield Example(cls, {"factor": 0.1, "l1": 0.01, "l2": 0.02}, TensorSpec((3, 5)), name="wide")
+        yield Example(cls, {"mode": "auto"}, TensorSpec((3, 3, 2, 4)), name="kernel")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Negative weights, an unknown mode."""
+        yield Rejection(cls, {"factor": -1.0}, "factor")
+        yield Rejection(cls, {"l1": float("nan")}, "l1")
+        yield Rejection(cls, {"l2": "much"}, "l2")
+        yield Rejection(cls, {"mode": "rows"}, "mode")

@@ -1,0 +1,81 @@
+"""One minus the accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dl_techniques.core import Tensor, component
+from dl_techniques.losses.any_loss.any_loss import AnyLoss
+from dl_techniques.losses.ratio import ratio
+
+
+@component(
+    "dl_techniques>AccuracyLoss",
+    kind="loss",
+    tags=("any-loss", "classification"),
+    paper="arXiv:2405.14745",
+    since="0.1",
+)
+class AccuracyLoss(AnyLoss):
+    """Accuracy loss: one minus the share of right decisions.
+
+    accuracy = (TP + TN) / (TP + FP + FN + TN), loss = 1 - accuracy, on the soft confusion matrix
+    of `AnyLoss`. The denominator is the batch's own weight.
+
+    Args:
+        amplifying_scale: The steepness L of the approximation; see `AnyLoss`.
+        from_logits: Whether predictions are logits.
+        average: How several classes become one number; see `AnyLoss`.
+        ignore_class: A label whose samples do not count.
+        epsilon: Of no effect here; kept so that all losses of the family take the same settings.
+        reduction: Of effect only with `average=None`.
+        name: Name of the loss.
+        dtype: Dtype of the result.
+
+    Input shape:
+        `y_true` and `y_pred`: `(batch,)`, `(batch, 1)` or `(batch, classes)`; see `AnyLoss`.
+
+    Output shape:
+        `()`.
+
+    Raises:
+        ValueError: If a setting is out of range, or shapes do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from dl_techniques.losses import AccuracyLoss
+        >>> p = np.array([0.9, 0.2, 0.6, 0.4, 0.55, 0.05])
+        >>> y = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+        >>> round(float(AccuracyLoss()(y, p)), 4)
+        0.2831
+
+    References:
+        Han, Moniz and Chawla, "AnyLoss: Transforming Classification Metrics into Loss Functions",
+        arXiv:2405.14745.
+    """
+
+    def __init__(
+        self,
+        amplifying_scale: float = 10.0,
+        from_logits: bool = False,
+        average: str | None = "macro",
+        ignore_class: int | None = None,
+        epsilon: float = 1e-7,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "accuracy_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            amplifying_scale=amplifying_scale,
+            from_logits=from_logits,
+            average=average,
+            ignore_class=ignore_class,
+            epsilon=epsilon,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+
+    def metric(self, tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
+        """The accuracy."""
+        return ratio(tp + tn, tp + fp + fn + tn)

@@ -1,0 +1,99 @@
+"""One minus the F-beta score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dl_techniques.core import Rejection, Tensor, component
+from dl_techniques.losses.any_loss.any_loss import AnyLoss
+from dl_techniques.losses.ratio import ratio
+
+
+@component(
+    "dl_techniques>FBetaLoss",
+    kind="loss",
+    tags=("any-loss", "classification", "imbalance"),
+    paper="arXiv:2405.14745",
+    since="0.1",
+)
+class FBetaLoss(AnyLoss):
+    """F-beta loss: one minus the weighted harmonic mean of precision and recall.
+
+    F = (1 + beta^2) TP / ((1 + beta^2) TP + FP + beta^2 FN), loss = 1 - F, on the soft confusion
+    matrix of `AnyLoss`.
+
+    It is the Tversky loss of A(p) with weights 1 / (1 + beta^2) for false positives and
+    beta^2 / (1 + beta^2) for false negatives. A batch without positives gives 1 and no gradient.
+
+    Args:
+        beta: How many times as much recall counts as precision.
+        amplifying_scale: The steepness L of the approximation; see `AnyLoss`.
+        from_logits: Whether predictions are logits.
+        average: How several classes become one number; see `AnyLoss`.
+        ignore_class: A label whose samples do not count.
+        epsilon: Of no effect here; kept so that all losses of the family take the same settings.
+        reduction: Of effect only with `average=None`.
+        name: Name of the loss.
+        dtype: Dtype of the result.
+
+    Input shape:
+        `y_true` and `y_pred`: `(batch,)`, `(batch, 1)` or `(batch, classes)`; see `AnyLoss`.
+
+    Output shape:
+        `()`.
+
+    Raises:
+        ValueError: If `beta` or another setting is out of range, or shapes do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from dl_techniques.losses import FBetaLoss
+        >>> p = np.array([0.9, 0.2, 0.6, 0.4, 0.55, 0.05])
+        >>> y = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+        >>> round(float(FBetaLoss()(y, p)), 4)
+        0.3
+
+    References:
+        Han, Moniz and Chawla, "AnyLoss: Transforming Classification Metrics into Loss Functions",
+        arXiv:2405.14745.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        amplifying_scale: float = 10.0,
+        from_logits: bool = False,
+        average: str | None = "macro",
+        ignore_class: int | None = None,
+        epsilon: float = 1e-7,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "f_beta_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            amplifying_scale=amplifying_scale,
+            from_logits=from_logits,
+            average=average,
+            ignore_class=ignore_class,
+            epsilon=epsilon,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        if not isinstance(beta, int | float) or not 0 < beta < float("inf"):
+            raise ValueError(f"`beta` must be a finite number above zero. Received: beta={beta!r}")
+        self.beta = beta
+
+    def metric(self, tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
+        """The F-beta score."""
+        del tn
+        squared = self.beta**2
+        return ratio((1 + squared) * tp, (1 + squared) * tp + fp + squared * fn)
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Those of `AnyLoss`, and a useless beta."""
+        yield from super().rejections()
+        if cls is FBetaLoss:
+            yield Rejection(cls, {"beta": 0.0}, "beta")
