@@ -13,6 +13,9 @@ import pytest
 # Where `nox -s oracles` collects what the comparisons measured (one JSON object a line).
 REPORT = os.environ.get("DL_TECHNIQUES_VERIFICATION")
 
+# Declarations of operators live as long as their library.
+_LIBRARIES: list[Any] = []
+
 
 class Comparison(NamedTuple):
     component: str
@@ -82,3 +85,19 @@ def verify() -> Verify:
         assert difference <= tolerance, f"{component} vs {oracle}, {what}: {difference:.2e}"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def timm() -> Any:
+    """The timm package, beside a torchvision whose compiled operators are missing.
+
+    The wheel of torchvision that pip finds beside a CPU build of torch is built for another one,
+    and cannot be imported until the two operators that it registers at import are declared.
+    """
+    torch = pytest.importorskip("torch")
+    if not _LIBRARIES:
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(library)
+    return pytest.importorskip("timm")

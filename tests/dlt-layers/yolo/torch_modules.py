@@ -107,17 +107,22 @@ class A2C2f(nn.Module):
         c = int(c_out * e)
         self.conv1, self.conv2 = Conv(c_in, c), Conv((1 + n) * c, c_out)
         self.gamma = nn.Parameter(0.01 * torch.ones(c_out)) if residual else None
-        self.steps = nn.ModuleList(
-            nn.Sequential(*(Attention(c, c // 32, ratio, area) for _ in range(2)))
-            if a2
-            else C3k(c, c, 2)
+        self.chain = nn.ModuleList(
+            block
             for _ in range(n)
+            for block in (
+                [Attention(c, c // 32, ratio, area) for _ in range(2)] if a2 else [C3k(c, c, 2)]
+            )
         )
+        self.per_step = 2 if a2 else 1
 
     def forward(self, x):
         kept = [self.conv1(x)]
-        for step in self.steps:
-            kept.append(step(kept[-1]))
+        for first in range(0, len(self.chain), self.per_step):
+            x_i = kept[-1]
+            for block in self.chain[first : first + self.per_step]:
+                x_i = block(x_i)
+            kept.append(x_i)
         y = self.conv2(torch.cat(kept, 1))
         return y if self.gamma is None else x + self.gamma[:, None, None] * y
 

@@ -66,20 +66,6 @@ def channels_of(input_shape: Shape) -> int:
     return input_shape[-1]
 
 
-def require_positive(**settings: Any) -> None:
-    """Refuse settings that are not positive integers.
-
-    Args:
-        **settings: Arguments of a constructor by their names.
-
-    Raises:
-        ValueError: Naming the first that is not.
-    """
-    for name, value in settings.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-
-
 def strided(size: int | None, strides: int) -> int | None:
     """Length of an axis after a symmetrically padded convolution: size / strides, rounded up.
 

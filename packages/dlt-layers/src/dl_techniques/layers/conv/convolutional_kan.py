@@ -19,12 +19,13 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.b_spline import b_spline_bases
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
-    require_positive,
 )
+from dl_techniques.layers.parts import build_part
 
 
 @component(
@@ -110,7 +111,7 @@ class ConvolutionalKAN(ChannelsLastLayer):
         super().__init__(**kwargs)
         sizes = (kernel_size,) * 2 if isinstance(kernel_size, int) else tuple(kernel_size)
         _require_convolution(filters, sizes, strides, padding, dilation_rate, groups)
-        require_positive(grid_size=grid_size, spline_order=spline_order)
+        require_integers(grid_size=grid_size, spline_order=spline_order)
         if len(grid_range) != 2 or not grid_range[0] < grid_range[1]:
             raise ValueError(
                 f"`grid_range` must be (low, high), low < high. Received: grid_range={grid_range}"
@@ -155,8 +156,7 @@ class ConvolutionalKAN(ChannelsLastLayer):
                 initializer=self.base_initializer,
                 regularizer=self.kernel_regularizer,
             )
-            if isinstance(self.activation_layer, keras.layers.Layer):
-                self.activation_layer.build(input_shape)
+            build_part(self.activation_layer, input_shape)
         self.spline_kernel = self.add_weight(
             name="spline_kernel",
             shape=(*taps, bases, self.filters),
@@ -257,8 +257,8 @@ def _require_convolution(
             f"`kernel_size` must be one number or (height, width). Received: kernel_size={sizes}"
         )
     for size in sizes:
-        require_positive(kernel_size=size)
-    require_positive(filters=filters, strides=strides, dilation_rate=rate, groups=groups)
+        require_integers(kernel_size=size)
+    require_integers(filters=filters, strides=strides, dilation_rate=rate, groups=groups)
     if strides > 1 and rate > 1:
         raise ValueError(
             "`strides` above 1 cannot be combined with `dilation_rate` above 1. "

@@ -17,10 +17,10 @@ from dl_techniques.core import (
     component,
     upcast,
 )
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
-    require_positive,
 )
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -220,8 +220,8 @@ class DepthwiseConvolution(ChannelsLastLayer):
                 f"Received: kernel_size={kernel_size}"
             )
         for size in sizes:
-            require_positive(kernel_size=size)
-        require_positive(strides=strides, dilation_rate=dilation_rate)
+            require_integers(kernel_size=size)
+        require_integers(strides=strides, dilation_rate=dilation_rate)
         if strides > 1 and dilation_rate > 1:
             raise ValueError(
                 "`strides` above 1 cannot be combined with `dilation_rate` above 1. "

@@ -8,10 +8,10 @@ from typing import Any
 from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
-    require_positive,
 )
 
 
@@ -55,7 +55,7 @@ class PixelShuffle(ChannelsLastLayer):
 
     def __init__(self, factor: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        require_positive(factor=factor)
+        require_integers(factor=factor)
         self.factor = factor
 
     def build(self, input_shape: Shape) -> None:

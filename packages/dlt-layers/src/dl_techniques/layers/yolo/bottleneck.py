@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.conv.channels_last import channels_of, require_positive
+from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.conv.channels_last import channels_of
 from dl_techniques.layers.yolo.composite import Composite, share_of
 
 
@@ -65,7 +66,7 @@ class Bottleneck(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_positive(filters=filters, groups=groups)
+        require_integers(filters=filters, groups=groups)
         if len(kernel_sizes) != 2:
             raise ValueError(
                 f"`kernel_sizes` must be two sizes. Received: kernel_sizes={kernel_sizes}"

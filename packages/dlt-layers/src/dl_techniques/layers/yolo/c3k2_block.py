@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.conv.channels_last import require_positive
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.yolo.bottleneck import Bottleneck
 from dl_techniques.layers.yolo.c3k_block import C3kBlock
 from dl_techniques.layers.yolo.composite import Composite, share_of
@@ -72,7 +72,7 @@ class C3k2Block(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_positive(filters=filters, n=n, groups=groups)
+        require_integers(filters=filters, n=n, groups=groups)
         self.filters = filters
         self.n = n
         self.c3k = c3k

@@ -8,6 +8,7 @@ import keras
 
 from dl_techniques.core import resolve
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer
+from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.conv_block import ConvBlock
 
 
@@ -27,13 +28,9 @@ class Composite(ChannelsLastLayer):
 
     def _shared(self) -> dict[str, Any]:
         """Arguments that all parts take from their owner, anew for each part."""
-        initializer = self.kernel_initializer
         return {
             "activation": resolve(self.activation, kind="activation", fresh=True),
-            # An initializer gives the same numbers at every call, so siblings must not share it.
-            "kernel_initializer": initializer.clone()
-            if isinstance(initializer, keras.initializers.Initializer)
-            else initializer,
+            "kernel_initializer": fresh_initializer(self.kernel_initializer),
             "data_format": self.data_format,
             "dtype": self.dtype_policy,
         }
@@ -42,20 +39,24 @@ class Composite(ChannelsLastLayer):
         return ConvBlock(filters, kernel_size, **{**self._shared(), **settings})
 
 
-def share_of(filters: int, expansion: float) -> int:
-    """Channels inside a block: `expansion` of `filters`, rounded down.
+def share_of(
+    width: int, share: float, *, filters: str = "filters", expansion: str = "expansion"
+) -> int:
+    """Channels inside a block: a share of its output's, rounded down.
 
     Args:
-        filters: Channels of the block's output.
-        expansion: The share.
+        width: Channels of the block's output.
+        share: The share.
+        filters: What the block calls the former.
+        expansion: What it calls the latter.
 
     Raises:
         ValueError: If nothing is left.
     """
-    inner = int(filters * expansion)
+    inner = int(width * share)
     if inner < 1:
         raise ValueError(
-            "`expansion` must leave at least one of `filters`. "
-            f"Received: expansion={expansion}, filters={filters}"
+            f"`{expansion}` must leave at least one channel of `{filters}`. "
+            f"Received: {expansion}={share}, {filters}={width}"
         )
     return inner

@@ -16,13 +16,14 @@ from dl_techniques.core import (
     component,
     resolve,
 )
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
-    require_positive,
     strided,
 )
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
+from dl_techniques.layers.parts import build_part
 
 
 @component(
@@ -88,8 +89,8 @@ class ConvBlock(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_positive(filters=filters, kernel_size=kernel_size, strides=strides)
-        require_positive(groups=groups, dilation_rate=dilation_rate)
+        require_integers(filters=filters, kernel_size=kernel_size, strides=strides)
+        require_integers(groups=groups, dilation_rate=dilation_rate)
         if kernel_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` must be odd, so that the padding is symmetric. "
@@ -135,8 +136,7 @@ class ConvBlock(ChannelsLastLayer):
         output_shape = self.compute_output_shape(input_shape)
         self.conv.build(padded)
         self.norm.build(output_shape)
-        if isinstance(self.activation_layer, keras.layers.Layer):
-            self.activation_layer.build(output_shape)
+        build_part(self.activation_layer, output_shape)
         self.built = True
 
     def _padding(self) -> Any:

@@ -1,0 +1,143 @@
+"""The ConvNeXt block with a learnable scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.layers.arguments import is_number
+from dl_techniques.layers.conv.convnext_block import ConvNeXtBlock
+from dl_techniques.layers.layer_scale import LayerScale
+
+
+@component(
+    "dl_techniques>ConvNeXtV1Block",
+    kind="layer",
+    tags=("convolution", "vision"),
+    paper="arXiv:2201.03545",
+    since="0.1",
+)
+class ConvNeXtV1Block(ConvNeXtBlock):
+    """ConvNeXt block: a depthwise convolution and an inverted bottleneck as a scaled residual.
+
+    y = x + DropPath(gamma * W_2 act(W_1 LN(DW(x)))), gamma one number a channel.
+
+    With strides or another number of channels the first x is the mean of the pixels that are
+    joined, projected to the new channels. Without biases the branch does not become linear in the
+    scale of x: the normalization makes it independent of it.
+
+    Args:
+        filters: Number of output channels; `None` for the input's.
+        kernel_size: Odd size of the depthwise kernel.
+        expansion: Width of the hidden features, in `filters`.
+        layer_scale_init: Initial gamma; `None` for no gamma.
+        drop_path: Probability that a sample skips the branch at training.
+        use_bias: Whether the layers have biases, the normalization included.
+        activation: Activation of the hidden features: name, function, layer or configuration.
+            `"gelu"` is the exact one.
+        norm_epsilon: Added to the variance.
+        strides: Step of the depthwise convolution.
+        kernel_initializer: Initializer of all kernels; `None` for a truncated normal distribution
+            of deviation 0.02.
+        kernel_regularizer: Regularizer of all kernels.
+        bias_regularizer: Regularizer of all biases.
+        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
+            `"channels_last"`.
+
+    Input shape:
+        `(batch, height, width, channels)`; height and width may be unknown.
+
+    Output shape:
+        `(batch, height / strides, width / strides, filters)`, rounded up.
+
+    Raises:
+        ValueError: If a number is not positive, the kernel's size even, or the rate no
+            probability.
+
+    Example:
+        >>> import keras
+        >>> from dl_techniques.layers import ConvNeXtV1Block
+        >>> tuple(ConvNeXtV1Block()(keras.ops.ones((1, 5, 7, 4))).shape)
+        (1, 5, 7, 4)
+
+    References:
+        Liu et al., "A ConvNet for the 2020s", arXiv:2201.03545.
+    """
+
+    def __init__(
+        self,
+        filters: int | None = None,
+        kernel_size: int = 7,
+        expansion: int = 4,
+        layer_scale_init: float | None = 1e-6,
+        drop_path: float = 0.0,
+        use_bias: bool = True,
+        activation: Any = "gelu",
+        norm_epsilon: float = 1e-6,
+        strides: int = 1,
+        kernel_initializer: Any = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            filters=filters,
+            kernel_size=kernel_size,
+            expansion=expansion,
+            strides=strides,
+            drop_path=drop_path,
+            use_bias=use_bias,
+            activation=activation,
+            norm_epsilon=norm_epsilon,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            **kwargs,
+        )
+        if layer_scale_init is not None and not is_number(layer_scale_init):
+            raise ValueError(
+                "`layer_scale_init` must be a number or None. "
+                f"Received: layer_scale_init={layer_scale_init!r}"
+            )
+        self.layer_scale_init = layer_scale_init
+
+    def build_version(self, hidden_shape: Shape, output_shape: Shape) -> None:  # noqa: ARG002  # hidden features stay as they are
+        """Create gamma."""
+        self.layer_scale: Any = None
+        if self.layer_scale_init is not None:
+            self.layer_scale = LayerScale(
+                initializer=keras.initializers.Constant(self.layer_scale_init),
+                dtype=self.dtype_policy,
+            )
+            self.layer_scale.build(output_shape)
+
+    def scale(self, branch: Tensor) -> Tensor:
+        """Multiply by gamma."""
+        return branch if self.layer_scale is None else self.layer_scale(branch)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """A gamma that is large enough to see, and a strided block without biases."""
+        images = TensorSpec((2, 5, 6, 4))
+        yield Example(cls, {"kernel_size": 3, "layer_scale_init": 0.5}, images)
+        strided: dict[str, Any] = {"filters": 6, "kernel_size": 3, "strides": 2, "expansion": 2}
+        strided |= {"layer_scale_init": None, "use_bias": False}
+        yield Example(cls, strided, images, name="strided")
+        dropping = {"kernel_size": 3, "layer_scale_init": 1.0, "drop_path": 0.5}
+        stochastic = frozenset({"stochastic"})
+        yield Example(cls, dropping, images, traits=stochastic, name="drop_path")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Useless numbers."""
+        yield Rejection(cls, {"filters": 0}, "filters")
+        yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
+        yield Rejection(cls, {"expansion": 0}, "expansion")
+        yield Rejection(cls, {"drop_path": 1.5}, "drop_path")
+        yield Rejection(cls, {"layer_scale_init": "small"}, "layer_scale_init")
+        yield Rejection(cls, {"norm_epsilon": 0.0}, "norm_epsilon")
+        yield Rejection(cls, {}, "input_shape", build=(2, 5, 4))
+        yield Rejection(cls, {"data_format": "channels_first"}, "data_format")

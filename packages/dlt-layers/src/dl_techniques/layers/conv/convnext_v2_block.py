@@ -1,0 +1,126 @@
+"""The ConvNeXt block with global response normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.layers.conv.convnext_block import ConvNeXtBlock
+from dl_techniques.layers.norms.global_response_normalization import GlobalResponseNormalization
+
+
+@component(
+    "dl_techniques>ConvNeXtV2Block",
+    kind="layer",
+    tags=("convolution", "vision"),
+    paper="arXiv:2301.00808",
+    since="0.1",
+)
+class ConvNeXtV2Block(ConvNeXtBlock):
+    """ConvNeXt block whose hidden channels compete by global response normalization.
+
+    y = x + DropPath(W_2 GRN(act(W_1 LN(DW(x))))).
+
+    GRN starts as the identity, so the block starts as `ConvNeXtV1Block` without its gamma. With
+    strides or another number of channels the first x is the mean of the pixels that are joined,
+    projected to the new channels.
+
+    Args:
+        filters: Number of output channels; `None` for the input's.
+        kernel_size: Odd size of the depthwise kernel.
+        expansion: Width of the hidden features, in `filters`.
+        drop_path: Probability that a sample skips the branch at training.
+        use_bias: Whether the layers have biases, the normalizations included.
+        activation: Activation of the hidden features: name, function, layer or configuration.
+            `"gelu"` is the exact one.
+        norm_epsilon: Added to the variance.
+        strides: Step of the depthwise convolution.
+        kernel_initializer: Initializer of all kernels; `None` for a truncated normal distribution
+            of deviation 0.02.
+        kernel_regularizer: Regularizer of all kernels.
+        bias_regularizer: Regularizer of all biases.
+        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
+            `"channels_last"`.
+
+    Input shape:
+        `(batch, height, width, channels)`; height and width may be unknown.
+
+    Output shape:
+        `(batch, height / strides, width / strides, filters)`, rounded up.
+
+    Raises:
+        ValueError: If a number is not positive, the kernel's size even, or the rate no
+            probability.
+
+    Example:
+        >>> import keras
+        >>> from dl_techniques.layers import ConvNeXtV2Block
+        >>> tuple(ConvNeXtV2Block()(keras.ops.ones((1, 5, 7, 4))).shape)
+        (1, 5, 7, 4)
+
+    References:
+        Woo et al., "ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders",
+        arXiv:2301.00808.
+    """
+
+    def __init__(
+        self,
+        filters: int | None = None,
+        kernel_size: int = 7,
+        expansion: int = 4,
+        drop_path: float = 0.0,
+        use_bias: bool = True,
+        activation: Any = "gelu",
+        norm_epsilon: float = 1e-6,
+        strides: int = 1,
+        kernel_initializer: Any = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            filters=filters,
+            kernel_size=kernel_size,
+            expansion=expansion,
+            strides=strides,
+            drop_path=drop_path,
+            use_bias=use_bias,
+            activation=activation,
+            norm_epsilon=norm_epsilon,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            **kwargs,
+        )
+
+    def build_version(self, hidden_shape: Shape, output_shape: Shape) -> None:  # noqa: ARG002  # the branch stays as it is
+        """Create GRN."""
+        self.grn = GlobalResponseNormalization(use_bias=self.use_bias, dtype=self.dtype_policy)
+        self.grn.build(hidden_shape)
+
+    def respond(self, hidden: Tensor) -> Tensor:
+        """Normalize the response."""
+        return self.grn(hidden)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """The plain block, and a strided one without biases."""
+        images = TensorSpec((2, 5, 6, 4))
+        yield Example(cls, {"kernel_size": 3}, images)
+        strided = {"filters": 6, "kernel_size": 3, "strides": 2, "expansion": 2, "use_bias": False}
+        yield Example(cls, strided, images, name="strided")
+        dropping = {"kernel_size": 3, "drop_path": 0.5}
+        stochastic = frozenset({"stochastic"})
+        yield Example(cls, dropping, images, traits=stochastic, name="drop_path")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Useless numbers."""
+        yield Rejection(cls, {"filters": 0}, "filters")
+        yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
+        yield Rejection(cls, {"expansion": 0}, "expansion")
+        yield Rejection(cls, {"drop_path": -0.5}, "drop_path")
+        yield Rejection(cls, {"norm_epsilon": 0.0}, "norm_epsilon")
+        yield Rejection(cls, {}, "input_shape", build=(2, 5, 4))
+        yield Rejection(cls, {"data_format": "channels_first"}, "data_format")
