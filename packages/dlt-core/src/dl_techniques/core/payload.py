@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import h5py
 import numpy as np
 
+from dl_techniques.core import global_heap
 from dl_techniques.core.archive import WEIGHTS
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.limits import LIMITS, Limits, shown, size_text
@@ -82,6 +83,9 @@ def read_weights(
         with path.open("rb") as file:
             if file.read(len(_SIGNATURE)) != _SIGNATURE:
                 raise walk.error("is not an HDF5 file.")
+        heap = global_heap.fault(path)
+        if heap is not None:
+            raise walk.error(heap)
         with h5py.File(path, "r", locking=False) as opened:
             weights = tuple(walk.run(opened.id))
             if finite:
