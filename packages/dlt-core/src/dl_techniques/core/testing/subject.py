@@ -76,7 +76,7 @@ class Subject:
     # Inputs
 
     @functools.cached_property
-    def specs(self) -> dict[str | int, TensorSpec]:
+    def specs(self) -> dict[Any, TensorSpec]:
         """Position or name of an input -> what it looks like."""
         inputs = self.example.inputs
         if inputs is None:
@@ -84,7 +84,7 @@ class Subject:
         if isinstance(inputs, TensorSpec):
             return {0: inputs}
         if isinstance(inputs, Mapping):
-            return {**inputs}
+            return dict(inputs)
         return dict(enumerate(inputs))
 
     def arrays(self, *, batch: int | None = None, scale: float = 1.0) -> dict[str | int, Any]:

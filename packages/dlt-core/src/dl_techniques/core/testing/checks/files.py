@@ -63,11 +63,14 @@ def part_in_a_file(subject: Subject) -> None:
     part = subject.create()
     model = keras.Sequential([keras.Input((3,)), _dense(subject, part)])
     if subject.kind == "loss":
-        model.compile(loss=part)
+        model.compile("sgd", part)
     elif subject.kind == "metric":
-        model.compile(loss="mse", metrics=[part])
+        model.compile("sgd", "mse", metrics=[part])
     elif subject.kind == "schedule":
         model.compile(keras.optimizers.SGD(part), "mse")
+    if model.compiled:
+        # Keras builds the optimizer when it loads, and warns if it was not built when saving.
+        model.optimizer.build(model.trainable_variables)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
