@@ -62,40 +62,6 @@ def test_an_unknown_component_is_one_line_with_the_nearest_names(capsys):
     assert "Traceback" not in error
 
 
-def test_doctor_names_versions_and_finds_this_environment_healthy(capsys):
-    assert main(["doctor", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["healthy"] is True
-    assert answer["versions"]["keras"]
-    assert answer["components"] == len(registry.list())
-    assert main(["doctor"]) == 0
-    assert "No problems." in capsys.readouterr().out
-
-
-def test_doctor_imports_each_component_in_a_child(capsys, monkeypatch):
-    from dl_techniques.core import doctor
-    from dl_techniques.core.entry import Entry
-
-    broken = Entry("acme>Gone", "layer", "acme.gone:Gone", "Gone.", "acme", "1", "nowhere")
-    assert "acme>Gone" in str(next(doctor._try_import(broken)))
-    monkeypatch.setattr(doctor, "IMPORT_SECONDS", 0.01)
-    (slow,) = doctor._try_import(broken)
-    assert "takes longer" in slow.message
-
-
-def test_doctor_reports_a_missing_backend(monkeypatch):
-    from dl_techniques.core import doctor
-
-    messages = [
-        p.message for p in doctor._stack_problems(dict.fromkeys(("keras", *doctor.BACKENDS)))
-    ]
-    assert len(messages) >= 2
-    assert "dlt-core[jax]" in messages[1]
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    found = {"keras": "3", "jax": "1", "torch": None, "tensorflow": None}
-    assert "KERAS_BACKEND is torch" in next(doctor._stack_problems(found)).message
-
-
 def test_inspect_of_a_missing_file_is_refused_with_its_name(capsys, tmp_path):
     assert main(["inspect", str(tmp_path / "nothing.keras")]) == 1
     captured = capsys.readouterr()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 from dl_techniques.core.cli.output import say, say_json
-from dl_techniques.core.doctor import Diagnosis, diagnose
-from dl_techniques.core.entry import Entry
+from dl_techniques.core.doctor import SECONDS, Diagnosis, diagnose
+from dl_techniques.core.listing import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--imports",
         action="store_true",
-        help="also import every component, each in a child process",
+        help="also import every component, in child processes",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=SECONDS,
+        metavar="SECONDS",
+        help="how long a plugin, or the import of one component, may take (default: %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(func=run)
@@ -31,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     Args:
         options: The parsed arguments.
     """
-    diagnosis = diagnose(imports=options.imports, progress=_show)
+    diagnosis = diagnose(imports=options.imports, seconds=options.timeout, progress=_show)
+    _show("")
     if options.json:
         problems = [problem._asdict() for problem in diagnosis.problems]
         say_json(**{**diagnosis._asdict(), "problems": problems}, healthy=diagnosis.healthy)
@@ -40,10 +49,17 @@ def run(options: argparse.Namespace) -> int:
     return int(not diagnosis.healthy)
 
 
-def _show(entry: Entry) -> None:
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return value
+
+
+def _show(name: str) -> None:
     # One line that is overwritten; nothing where nobody looks.
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[Kimporting {entry.id}")
+        sys.stderr.write(f"\r\x1b[K{printable(name)}")
         sys.stderr.flush()
 
 
@@ -52,6 +68,9 @@ def _text(diagnosis: Diagnosis) -> str:
     lines.append(f"{'components':12} {diagnosis.components}")
     if diagnosis.imported is not None:
         lines.append(f"{'importable':12} {diagnosis.imported}")
-    lines += ["", f"{len(diagnosis.problems)} problems" if diagnosis.problems else "No problems."]
+    lines += [
+        "",
+        f"{len(diagnosis.problems)} problem(s):" if diagnosis.problems else "No problems.",
+    ]
     lines += [f"  - {problem}" for problem in diagnosis.problems]
     return "\n".join(lines)
