@@ -59,3 +59,9 @@ def test_a_seed_gives_the_gram_schmidt_basis_of_its_draws():
         rest = row - sum(((row @ q) * q for q in basis), np.zeros(5))
         basis.append(rest / np.linalg.norm(rest))
     np.testing.assert_allclose(draw((3, 5), seed=7), basis, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4), (3,)])
+def test_shapes_without_orthonormal_rows_are_refused(shape):
+    with pytest.raises(ValueError, match="`shape`"):
+        draw(shape)

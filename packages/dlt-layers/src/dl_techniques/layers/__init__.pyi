@@ -1,5 +1,24 @@
+from dl_techniques.layers.activations.basis_function import BasisFunction as BasisFunction
+from dl_techniques.layers.activations.gelu import GELU as GELU
 from dl_techniques.layers.activations.mish import Mish as Mish
+from dl_techniques.layers.activations.relu_k import ReLUK as ReLUK
+from dl_techniques.layers.activations.saturated_mish import SaturatedMish as SaturatedMish
+from dl_techniques.layers.activations.silu import SiLU as SiLU
+from dl_techniques.layers.activations.xatlu import xATLU as xATLU
+from dl_techniques.layers.activations.xgelu import xGELU as xGELU
+from dl_techniques.layers.activations.xsilu import xSiLU as xSiLU
+from dl_techniques.layers.attention.adaptive_multi_head_attention import AdaptiveMultiHeadAttention as AdaptiveMultiHeadAttention
+from dl_techniques.layers.attention.adaptive_softmax import AdaptiveSoftmax as AdaptiveSoftmax
+from dl_techniques.layers.attention.cbam import CBAM as CBAM
+from dl_techniques.layers.attention.channel_attention import ChannelAttention as ChannelAttention
+from dl_techniques.layers.attention.differential_attention import DifferentialAttention as DifferentialAttention
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention as GroupQueryAttention
+from dl_techniques.layers.attention.hopfield_attention import HopfieldAttention as HopfieldAttention
+from dl_techniques.layers.attention.mobile_mqa import MobileMQA as MobileMQA
+from dl_techniques.layers.attention.non_local_attention import NonLocalAttention as NonLocalAttention
+from dl_techniques.layers.attention.sparse_attention import SparseAttention as SparseAttention
+from dl_techniques.layers.attention.spatial_attention import SpatialAttention as SpatialAttention
+from dl_techniques.layers.attention.window_attention import WindowAttention as WindowAttention
 from dl_techniques.layers.conv.conv2d_builder import conv2d_builder as conv2d_builder
 from dl_techniques.layers.conv.convnext_v1_block import ConvNeXtV1Block as ConvNeXtV1Block
 from dl_techniques.layers.conv.convnext_v2_block import ConvNeXtV2Block as ConvNeXtV2Block
@@ -12,9 +31,22 @@ from dl_techniques.layers.conv.universal_inverted_bottleneck import UIB as UIB
 from dl_techniques.layers.conv.upsample import upsample as upsample
 from dl_techniques.layers.embedding.patch_embedding import PatchEmbedding as PatchEmbedding
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding as RotaryPositionEmbedding
+from dl_techniques.layers.ffn.differential_ffn import DifferentialFFN as DifferentialFFN
+from dl_techniques.layers.ffn.gated_mlp import GatedMLP as GatedMLP
+from dl_techniques.layers.ffn.glu_ffn import GLUFFN as GLUFFN
+from dl_techniques.layers.ffn.mlp_block import MLPBlock as MLPBlock
+from dl_techniques.layers.ffn.residual_block import ResidualBlock as ResidualBlock
 from dl_techniques.layers.ffn.swiglu_ffn import SwiGLUFFN as SwiGLUFFN
+from dl_techniques.layers.ffn.swin_mlp import SwinMLP as SwinMLP
 from dl_techniques.layers.layer_scale import LayerScale as LayerScale
+from dl_techniques.layers.norms.band_logit_norm import BandLogitNorm as BandLogitNorm
+from dl_techniques.layers.norms.band_rms import BandRMS as BandRMS
+from dl_techniques.layers.norms.coupled_rms_norm import CoupledRMSNorm as CoupledRMSNorm
+from dl_techniques.layers.norms.decoupled_max_logit import DecoupledMaxLogit as DecoupledMaxLogit
+from dl_techniques.layers.norms.dyt_layer import DyTLayer as DyTLayer
 from dl_techniques.layers.norms.global_response_normalization import GlobalResponseNormalization as GlobalResponseNormalization
+from dl_techniques.layers.norms.logit_norm import LogitNorm as LogitNorm
+from dl_techniques.layers.norms.max_logit_norm import MaxLogitNorm as MaxLogitNorm
 from dl_techniques.layers.norms.rms_norm import RMSNorm as RMSNorm
 from dl_techniques.layers.ortho_block import OrthoBlock as OrthoBlock
 from dl_techniques.layers.stochastic_depth import StochasticDepth as StochasticDepth
@@ -29,8 +61,11 @@ from dl_techniques.layers.yolo.conv_block import ConvBlock as ConvBlock
 from dl_techniques.layers.yolo.decode import decode_yolov12_detections as decode_yolov12_detections
 from dl_techniques.layers.yolo.detection_head import YOLOv12DetectionHead as YOLOv12DetectionHead
 from dl_techniques.layers.yolo.segmentation_head import YOLOv12SegmentationHead as YOLOv12SegmentationHead
+AdaptiveTemperatureSoftmax = AdaptiveSoftmax
 Conv2DBuilder = conv2d_builder
+DifferentialMultiHeadAttention = DifferentialAttention
 Downsample = downsample
+DynamicTanh = DyTLayer
 GRN = GlobalResponseNormalization
 GlobalResponseNorm = GlobalResponseNormalization
 GroupedQueryAttention = GroupQueryAttention
@@ -40,37 +75,69 @@ Upsample = upsample
 
 __all__ = [
     "A2C2fBlock",
+    "AdaptiveMultiHeadAttention",
+    "AdaptiveSoftmax",
+    "AdaptiveTemperatureSoftmax",
     "AreaAttention",
     "AttentionBlock",
+    "BandLogitNorm",
+    "BandRMS",
+    "BasisFunction",
     "Bottleneck",
     "C3k2Block",
     "C3kBlock",
+    "CBAM",
+    "ChannelAttention",
     "Conv2DBuilder",
     "ConvBlock",
     "ConvNeXtV1Block",
     "ConvNeXtV2Block",
     "ConvolutionalKAN",
+    "CoupledRMSNorm",
+    "DecoupledMaxLogit",
     "DepthwiseConvolution",
+    "DifferentialAttention",
+    "DifferentialFFN",
+    "DifferentialMultiHeadAttention",
     "Downsample",
+    "DyTLayer",
+    "DynamicTanh",
+    "GELU",
+    "GLUFFN",
     "GRN",
+    "GatedMLP",
     "GlobalResponseNorm",
     "GlobalResponseNormalization",
     "GroupQueryAttention",
     "GroupedQueryAttention",
+    "HopfieldAttention",
     "LayerScale",
     "LearnableMultiplier",
+    "LogitNorm",
+    "MLPBlock",
+    "MaxLogitNorm",
     "Mish",
+    "MobileMQA",
+    "NonLocalAttention",
     "OrthoBlock",
     "PatchEmbedding",
     "PixelShuffle",
     "RMSNorm",
+    "ReLUK",
+    "ResidualBlock",
     "RotaryPositionEmbedding",
+    "SaturatedMish",
+    "SiLU",
     "SpaceToDepth",
+    "SparseAttention",
+    "SpatialAttention",
     "StochasticDepth",
     "SwiGLUFFN",
+    "SwinMLP",
     "UIB",
     "UniversalInvertedBottleneck",
     "Upsample",
+    "WindowAttention",
     "YOLOv12ClassificationHead",
     "YOLOv12DetectionHead",
     "YOLOv12SegmentationHead",
@@ -78,4 +145,7 @@ __all__ = [
     "decode_yolov12_detections",
     "downsample",
     "upsample",
+    "xATLU",
+    "xGELU",
+    "xSiLU",
 ]

@@ -86,7 +86,8 @@ class StochasticDepth(Layer):
         tokens = TensorSpec((4, 3, 2))
         yield Example(cls, {"seed": 1}, tokens, traits=frozenset({"stochastic"}))
         yield Example(cls, {"drop_path_rate": 0.0}, tokens, name="keeps_all")
-        yield Example(cls, {"drop_path_rate": 1.0}, tokens, name="drops_all")
+        traits = frozenset({"changes_in_training"})
+        yield Example(cls, {"drop_path_rate": 1.0}, tokens, traits=traits, name="drops_all")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers, require_positive_numbers
-from dl_techniques.layers.ffn.feed_forward import FeedForward
+from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 
 
 @component(
@@ -20,7 +20,7 @@ from dl_techniques.layers.ffn.feed_forward import FeedForward
     paper="arXiv:2002.05202",
     since="0.1",
 )
-class SwiGLUFFN(FeedForward):
+class SwiGLUFFN(GatedFeedForward):
     """SwiGLU feed-forward block: one projection gates another through SiLU.
 
     y = (silu(x W_gate) * (x W_up)) W_down, silu(z) = z sigmoid(z)
@@ -97,22 +97,12 @@ class SwiGLUFFN(FeedForward):
         self.ffn_expansion_factor = ffn_expansion_factor
         self.ffn_multiple_of = ffn_multiple_of
 
-    def build(self, input_shape: Shape) -> None:
-        """Build the three projections."""
-        features, output_dim = self._widths(input_shape)
-        hidden_dim = self.hidden_dim or self._hidden_dim(features)
-        self.gate = self._dense(hidden_dim, "gate", features)
-        self.up = self._dense(hidden_dim, "up", features)
-        self.down = self._dense(output_dim, "down", hidden_dim)
-        self.hidden_dropout = self._drop()
-        self.built = True
-
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Gate, drop, project."""
-        hidden = ops.silu(self.gate(inputs)) * self.up(inputs)
-        return self.down(self.hidden_dropout(hidden, training=training))
+    def _activate(self, gate: Tensor) -> Tensor:
+        return ops.silu(gate)
 
     def _hidden_dim(self, features: int) -> int:
+        if self.hidden_dim is not None:
+            return self.hidden_dim
         multiple = self.ffn_multiple_of
         return multiple * math.ceil(2 * self.ffn_expansion_factor * features / (3 * multiple))
 

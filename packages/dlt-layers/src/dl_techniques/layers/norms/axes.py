@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dl_techniques.core import Shape
+from keras import ops
+
+from dl_techniques.core import Shape, Tensor
 
 Axis = int | tuple[int, ...]
+
+# The root of zero has no gradient. This is far below the squares that float32 can tell apart
+# from zero beside any other.
+_TINY = 1e-30
 
 
 def checked_axis(axis: int | Sequence[int]) -> Axis:
@@ -74,3 +80,61 @@ def broadcast_shape(axis: Axis, input_shape: Shape) -> list[int]:
     for index, size in zip(positive_axes(axis, rank), known_sizes(axis, input_shape), strict=True):
         shape[index] = size
     return shape
+
+
+def sum_square(x: Tensor, axes: Sequence[int], mask: Tensor | None = None) -> Tensor:
+    """The sum of x^2 over `axes`, which are kept; no axes leave x^2 as it is.
+
+    Args:
+        x: A tensor in float32 at least.
+        axes: Non-negative axes.
+        mask: True where a position counts; over the leading axes of `x`.
+    """
+    squares = ops.square(x)
+    # Backends disagree on what an empty `axis` means.
+    if not axes:
+        return squares
+    shown = _shown(x, axes, mask)
+    if shown is not None:
+        squares = ops.where(shown, squares, ops.zeros_like(squares))
+    return ops.sum(squares, axis=tuple(axes), keepdims=True)
+
+
+def mean_square(x: Tensor, axes: Sequence[int], mask: Tensor | None = None) -> Tensor:
+    """The mean of x^2 over `axes`, which are kept.
+
+    Args:
+        x: A tensor in float32 at least.
+        axes: Non-negative axes.
+        mask: True where a position counts; over the leading axes of `x`.
+    """
+    shown = _shown(x, axes, mask)
+    if shown is None:
+        return ops.mean(ops.square(x), axis=tuple(axes), keepdims=True)
+    ones = ops.where(shown, ops.ones_like(x), ops.zeros_like(x))
+    count = ops.sum(ones, axis=tuple(axes), keepdims=True)
+    return sum_square(x, axes, mask) / ops.maximum(count, 1.0)
+
+
+def norm(x: Tensor, axes: Sequence[int], mask: Tensor | None = None) -> Tensor:
+    """||x||_2 over `axes`, which are kept; its gradient at zero is zero.
+
+    Args:
+        x: A tensor in float32 at least.
+        axes: Non-negative axes; without any it is |x|.
+        mask: True where a position counts; over the leading axes of `x`.
+    """
+    return ops.sqrt(sum_square(x, axes, mask) + _TINY)
+
+
+def _shown(x: Tensor, axes: Sequence[int], mask: Tensor | None) -> Tensor | None:
+    """The mask in the rank of `x`; `None` where it reaches none of the axes.
+
+    So the usual norm, of each token by itself, costs nothing more with a mask.
+    """
+    if mask is None or min(axes) >= len(mask.shape):
+        return None
+    shown = ops.cast(mask, "bool")
+    for _ in range(len(x.shape) - len(mask.shape)):
+        shown = ops.expand_dims(shown, -1)
+    return shown

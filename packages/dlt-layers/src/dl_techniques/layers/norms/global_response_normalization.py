@@ -19,11 +19,7 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import require_positive_numbers
-from dl_techniques.layers.norms.axes import checked_axis, positive_axes
-
-# Keeps the gradient of the root finite where a channel is zero everywhere, and is too small to
-# be seen in a float32 result elsewhere.
-_TINY = 1e-12
+from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
 
 
 @component(
@@ -136,8 +132,8 @@ class GlobalResponseNormalization(Layer):
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scale each channel by its share of the response."""
         x = upcast(inputs)
-        norm = self._norm(x, mask)
-        response = norm / (ops.mean(norm, axis=-1, keepdims=True) + self.epsilon)
+        g = norm(x, self._positions(len(x.shape)), mask)
+        response = g / (ops.mean(g, axis=-1, keepdims=True) + self.epsilon)
         y = ops.cast(self.gamma, x.dtype) * (x * response)
         if self.beta is not None:
             y = y + ops.cast(self.beta, x.dtype)
@@ -148,19 +144,6 @@ class GlobalResponseNormalization(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape
-
-    def _norm(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """G: the norm of each channel over the positions that are not masked."""
-        rank = len(x.shape)
-        squares = ops.square(x)
-        if mask is not None:
-            # A mask may know fewer axes than there are positions: (batch, time) for video.
-            trailing = tuple(range(len(mask.shape), rank))
-            squares = ops.where(ops.expand_dims(ops.cast(mask, "bool"), trailing), squares, 0.0)
-        axes = self._positions(rank)
-        # Without positions nothing is summed; backends disagree on what an empty `axis` means.
-        total = ops.sum(squares, axis=axes, keepdims=True) if axes else squares
-        return ops.sqrt(total + _TINY)
 
     def _positions(self, rank: int) -> tuple[int, ...]:
         if self.axis is None:

@@ -22,6 +22,7 @@ from dl_techniques.layers.norms.axes import (
     broadcast_shape,
     checked_axis,
     known_sizes,
+    mean_square,
     positive_axes,
 )
 
@@ -39,7 +40,7 @@ class RMSNorm(Layer):
     y = gamma * x / sqrt(mean(x^2) + epsilon), the mean taken over `axis`.
 
     The statistics are computed in float32 under half-precision policies: the square of a
-    float16 overflows from 256 on.
+    float16 overflows from 256 on. What a mask hides does not count in means over its axes.
 
     Args:
         axis: Axis or axes that are normalized together.
@@ -121,12 +122,11 @@ class RMSNorm(Layer):
         )
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize in float32 and return the compute dtype."""
         x = upcast(inputs)
-        axes = positive_axes(self.axis, len(inputs.shape))
-        mean_square = ops.mean(ops.square(x), axis=axes, keepdims=True)
-        y = x * ops.rsqrt(mean_square + self.epsilon)
+        axes = positive_axes(self.axis, len(x.shape))
+        y = x * ops.rsqrt(mean_square(x, axes, mask) + self.epsilon)
         broadcast = broadcast_shape(self.axis, tuple(inputs.shape))
         if self.gamma is not None:
             gamma = ops.reshape(ops.cast(self.gamma, x.dtype), broadcast)

@@ -1,0 +1,54 @@
+"""SiLU with an expanded gate."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from dl_techniques.core import Tensor, component
+from dl_techniques.layers.activations.expanded_gate import ExpandedGate
+
+
+@component(
+    "dl_techniques>xSiLU",
+    kind="activation",
+    tags=("activation",),
+    paper="arXiv:2405.20768",
+    since="0.1",
+)
+class xSiLU(ExpandedGate):  # noqa: N801  # the paper's name
+    """SiLU whose gate learns how far to reach beyond 0 and 1.
+
+    f(x) = x (g(x) (1 + 2 alpha) - alpha), g the sigmoid
+
+    The gate has the range (-alpha, 1 + alpha) and stays 1/2 at zero; with the initial alpha = 0
+    the function is SiLU. Computed in float32 at least.
+
+    Args:
+        per_channel: Whether each position on the last axis has an alpha of its own.
+        alpha_initializer: Initializer of alpha.
+        alpha_regularizer: Regularizer of alpha.
+        alpha_constraint: Constraint on alpha.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        Any; the channels must be known for `per_channel`.
+
+    Output shape:
+        The input's.
+
+    Raises:
+        ValueError: If `per_channel` is true and the channels are not known.
+
+    Example:
+        >>> from keras import ops
+        >>> from dl_techniques.layers import xSiLU
+        >>> y = xSiLU()(ops.array([-1.0, 0.0, 2.0]))
+        >>> ops.convert_to_numpy(y).astype(float).round(4).tolist()
+        [-0.2689, 0.0, 1.7616]
+
+    References:
+        Huang, "Expanded Gating Ranges Improve Activation Functions", arXiv:2405.20768.
+    """
+
+    def _gate(self, x: Tensor) -> Tensor:
+        return ops.sigmoid(x)

@@ -1,0 +1,39 @@
+"""What the feed-forward blocks with a gate share."""
+
+from __future__ import annotations
+
+from dl_techniques.core import Shape, Tensor
+from dl_techniques.layers.ffn.feed_forward import FeedForward
+
+
+class GatedFeedForward(FeedForward):
+    """A block y = (act(x W_gate) * (x W_up)) W_down; a subclass says what act is.
+
+    Gate and value are two matrices: one matrix for both is no faster, and a checkpoint, an
+    adapter or a sharding rule finds each by its name.
+    """
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the three projections."""
+        features, output_dim = self._widths(input_shape)
+        hidden_dim = self._hidden_dim(features)
+        self.gate = self._dense(hidden_dim, "gate", features)
+        self.up = self._dense(hidden_dim, "up", features)
+        self.down = self._dense(output_dim, "down", hidden_dim)
+        self.hidden_dropout = self._drop()
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Gate, drop, project."""
+        hidden = self._activate(self.gate(inputs)) * self.up(inputs)
+        return self.down(self.hidden_dropout(hidden, training=training))
+
+    def _activate(self, gate: Tensor) -> Tensor:
+        """What becomes of the gate's projection."""
+        return gate
+
+    def _hidden_dim(self, features: int) -> int:
+        """The width of gate and value."""
+        del features
+        assert self.hidden_dim is not None
+        return self.hidden_dim

@@ -1,0 +1,120 @@
+"""Feed-forward blocks with a gated linear unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
+from dl_techniques.layers.parts import build_part
+
+
+@component(
+    "dl_techniques>GLUFFN",
+    kind="layer",
+    tags=("ffn", "gating", "transformer"),
+    paper="arXiv:2002.05202",
+    since="0.1",
+)
+class GLUFFN(GatedFeedForward):
+    """Feed-forward block with a gated linear unit of any activation.
+
+    y = (act(x W_gate + b) * (x W_up + c)) W_down + d
+
+    The activation names the variant: `"sigmoid"` is GLU, `None` Bilinear, `"relu"` ReGLU, `"gelu"`
+    GEGLU, `"silu"` SwiGLU. (`"gelu"` is the exact one; T5 takes the tanh approximation, for which
+    pass a `GELU(approximate=True)`.) For LLaMA's rule of the width see `SwiGLUFFN`.
+
+    Args:
+        hidden_dim: Width of gate and value.
+        output_dim: Width of the output; `None` for that of the input.
+        activation: Of the gate: name, function, layer or configuration; `None` for none.
+        dropout: Rate of dropout before W_down.
+        use_bias: Whether the dense layers have biases.
+        kernel_initializer: Initializer of the kernels.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of the kernels.
+        bias_regularizer: Regularizer of the biases.
+        seed: Seed of dropout.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, ..., features)`; only the features must be known.
+
+    Output shape:
+        `(batch, ..., output_dim)`.
+
+    Raises:
+        ValueError: If a width or a rate is out of range, the activation or the features are
+            unknown.
+
+    Example:
+        >>> import keras
+        >>> from dl_techniques.layers import GLUFFN
+        >>> tuple(GLUFFN(16, activation="gelu")(keras.ops.ones((2, 5, 6))).shape)
+        (2, 5, 6)
+
+    References:
+        Shazeer, "GLU Variants Improve Transformer", arXiv:2002.05202.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        output_dim: int | None = None,
+        activation: Any = "sigmoid",
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            hidden_dim=hidden_dim,
+            output_dim=output_dim,
+            dropout=dropout,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            seed=seed,
+            **kwargs,
+        )
+        require_integers(hidden_dim=hidden_dim)
+        self.activation = activation
+        self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the three projections and the activation."""
+        super().build(input_shape)
+        self.built = False
+        build_part(self.activation_layer, self.gate.compute_output_shape(input_shape))
+        self.built = True
+
+    def _activate(self, gate: Tensor) -> Tensor:
+        return self.activation_layer(gate)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """GLU without biases, GEGLU of another width with dropout."""
+        tokens = TensorSpec((2, 3, 4))
+        traits = frozenset({"permutation_equivariant"})
+        plain = {"hidden_dim": 6, "use_bias": False}
+        yield Example(cls, plain, tokens, traits=traits)
+        geglu = {"hidden_dim": 5, "output_dim": 3, "activation": "gelu", "dropout": 0.5, "seed": 1}
+        yield Example(cls, geglu, tokens, traits=frozenset({"stochastic"}), name="geglu")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Useless widths and rates, an unknown activation, unknown features."""
+        yield Rejection(cls, {"hidden_dim": None}, "hidden_dim")
+        yield Rejection(cls, {"hidden_dim": 6, "output_dim": 0}, "output_dim")
+        yield Rejection(cls, {"hidden_dim": 6, "dropout": -0.5}, "dropout")
+        yield Rejection(cls, {"hidden_dim": 6, "activation": "no such function"}, "activation")
+        yield Rejection(cls, {"hidden_dim": 6}, "input_shape", build=(2, None))

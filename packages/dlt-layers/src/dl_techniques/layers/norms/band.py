@@ -1,0 +1,121 @@
+"""What norms into a band share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from dl_techniques.core import (
+    Example,
+    Layer,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    upcast,
+)
+from dl_techniques.layers.arguments import is_number, require_one_of, require_positive_numbers
+from dl_techniques.layers.norms.axes import checked_axis, mean_square, positive_axes
+
+
+class Band(Layer):
+    """Scales its input so that a norm of it, by default the RMS, lies in [1 - alpha, 1].
+
+    Args:
+        max_band_width: alpha.
+        axis: Axis or axes that are normalized together.
+        epsilon: Least norm.
+        mode: `"learned"` or `"magnitude"`.
+        reference: The norm r_0 at which magnitude alone puts the output in the band's middle.
+        band_initializer: Initializer of w.
+        band_regularizer: Regularizer of w; `None` for none.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        max_band_width: float = 0.1,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-7,
+        mode: str = "learned",
+        reference: float = 1.0,
+        band_initializer: Any = "zeros",
+        band_regularizer: Any = "default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not is_number(max_band_width) or not 0 < max_band_width < 1:
+            raise ValueError(
+                "`max_band_width` must lie between 0 and 1. "
+                f"Received: max_band_width={max_band_width!r}"
+            )
+        require_positive_numbers(epsilon=epsilon, reference=reference)
+        require_one_of(("learned", "magnitude"), mode=mode)
+        self.max_band_width = max_band_width
+        self.axis = checked_axis(axis)
+        self.epsilon = epsilon
+        self.mode = mode
+        self.reference = reference
+        self.band_initializer = keras.initializers.get(band_initializer)
+        self.band_regularizer = (
+            keras.regularizers.L2(1e-5)
+            if band_regularizer == "default"
+            else keras.regularizers.get(band_regularizer)
+        )
+        self.supports_masking = True
+
+    def build(self, input_shape: Shape) -> None:
+        """Create w, a scalar."""
+        positive_axes(self.axis, len(input_shape))
+        self.band = self.add_weight(
+            name="band",
+            shape=(),
+            initializer=self.band_initializer,
+            regularizer=self.band_regularizer,
+            autocast=False,
+        )
+        self.built = True
+
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalize into the band, in float32 at least."""
+        x = upcast(inputs)
+        square = self._square(x, positive_axes(self.axis, len(x.shape)), mask)
+        # epsilon^2, so that it is the least norm: for any larger one its share is invisible.
+        square = square + self.epsilon**2
+        w = ops.cast(self.band, x.dtype)
+        if self.mode == "magnitude":
+            w = w + 0.5 * ops.log(square / self.reference**2)
+        s = 1.0 - self.max_band_width * (1.0 - ops.sigmoid(w))
+        return ops.cast(x * (s * ops.rsqrt(square)), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
+
+    def _square(self, x: Tensor, axes: Sequence[int], mask: Tensor | None) -> Tensor:
+        """The square of the norm over the axes, which are kept."""
+        return mean_square(x, axes, mask)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Both modes, and joint axes."""
+        tokens = TensorSpec((2, 5, 6))
+        traits = {"permutation_equivariant"}
+        learned = frozenset({*traits, "scale_invariant"})
+        yield Example(cls, {}, tokens, traits=learned)
+        magnitude = {"mode": "magnitude", "max_band_width": 0.5, "reference": 2.0}
+        yield Example(cls, magnitude, tokens, traits=frozenset(traits), name="magnitude")
+        yield Example(cls, {"axis": (1, 2)}, TensorSpec((2, 3, 4, 2)), name="axes")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """No band, an unknown mode, axes that are not there."""
+        yield Rejection(cls, {"max_band_width": 0.0}, "max_band_width")
+        yield Rejection(cls, {"max_band_width": 1.0}, "max_band_width")
+        yield Rejection(cls, {"mode": "fixed"}, "mode")
+        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
+        yield Rejection(cls, {"reference": -1.0}, "reference")
+        yield Rejection(cls, {"axis": 3}, "axis", build=(2, 3))
