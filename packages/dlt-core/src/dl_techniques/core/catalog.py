@@ -38,6 +38,8 @@ class _Snapshot(NamedTuple):
     claims: Claims
     problems: tuple[Problem, ...]
     newer: frozenset[str]
+    files: frozenset[str]
+    """The manifests that were looked at."""
     fingerprint: object
 
 
@@ -231,21 +233,24 @@ class Registry:
     def _take_snapshot(self, *, again: bool) -> _Snapshot:
         with self._lock:
             known = self._snapshot
-            if known is not None and not again and known.fingerprint == self._look(known.claims):
+            if known is not None and not again and known.fingerprint == self._look(known.files):
                 return known
             if again:
                 importlib.invalidate_caches()
             found = discover(self._path)
             claims = claim(found.entries)
             self._snapshot = _Snapshot(
-                claims, found.problems + claims.problems, found.newer, self._look(claims)
+                claims,
+                found.problems + claims.problems,
+                found.newer,
+                found.files,
+                self._look(found.files),
             )
             return self._snapshot
 
-    def _look(self, claims: Claims) -> object:
+    def _look(self, files: frozenset[str]) -> object:
         """What a snapshot depends on, cheap enough to be compared at each call."""
         folders = tuple(sys.path) if self._path is None else self._path
-        files = {entry.location for entry in claims.entries}
         variables = tuple(os.environ.get(name) for name in (ALLOWED_VARIABLE, DISABLED_VARIABLE))
         return folders, variables, [_modified(file) for file in (*folders, *sorted(files))]
 

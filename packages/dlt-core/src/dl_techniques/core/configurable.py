@@ -114,7 +114,9 @@ def _deserialize_or_none(serialized: Any) -> Any:
 
 def _deserialize(value: Any) -> Any:
     if isinstance(value, dict):
-        if "class_name" in value and "config" in value:
+        # Without `module` it is no configuration of Keras's but one in short, which the constructor
+        # was given, and which `resolve` reads.
+        if {"class_name", "config", "module"} <= value.keys():
             return keras.saving.deserialize_keras_object(value)
         return {key: _deserialize(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -7,7 +7,7 @@ fails becomes a `Problem` and affects nothing else. Discovery itself never raise
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -38,6 +38,8 @@ class Discovery(NamedTuple):
     problems: tuple[Problem, ...]
     newer: frozenset[str]
     """Manifests (their locations) whose layout a later core defines."""
+    files: frozenset[str]
+    """Every manifest that was looked at, also those that could not be read."""
 
 
 def discover(path: Sequence[str] | None = None) -> Discovery:
@@ -50,19 +52,25 @@ def discover(path: Sequence[str] | None = None) -> Discovery:
     entries: list[Entry] = []
     problems = list(found.problems)
     newer: set[str] = set()
-    for provider in found.providers:
-        values: set[str] = set()
-        for entry_point in provider.entry_points:
-            if entry_point.group != COMPONENTS_GROUP or entry_point.value in values:
-                continue
-            values.add(entry_point.value)
-            try:
-                _read(entry_point, provider, path, entries, problems, newer)
-            except (LocationError, ManifestError, OSError) as error:
-                problems.append(_problem(provider, entry_point, str(error)))
-            except Exception as error:
-                problems.append(_problem(provider, entry_point, describe(error)))
-    return Discovery(tuple(entries), tuple(problems), frozenset(newer))
+    files: set[str] = set()
+    for provider, entry_point in _declared(found.providers):
+        try:
+            package = _package(entry_point.value)
+            candidates = [Path(folder) / FILENAME for folder in package_folders(package, path)]
+            files.update(map(str, candidates))
+            file = _only(candidates)
+            manifest = Manifest.parse(read_limited(file, MAX_BYTES), package=package)
+            _require_namespace(manifest, provider, file)
+        except (LocationError, ManifestError, OSError) as error:
+            problems.append(_problem(provider, entry_point, str(error)))
+        except Exception as error:
+            problems.append(_problem(provider, entry_point, describe(error)))
+        else:
+            entries += _entries(manifest, provider, file)
+            problems += _faults(manifest, provider, file)
+            if manifest.schema > SCHEMA:
+                newer.add(str(file))
+    return Discovery(tuple(entries), tuple(problems), frozenset(newer), frozenset(files))
 
 
 def may_claim_namespace(distribution: str, package: str) -> bool:
@@ -77,42 +85,51 @@ def may_claim_namespace(distribution: str, package: str) -> bool:
     )
 
 
-def _read(
-    entry_point: EntryPoint,
-    provider: Provider,
-    path: Sequence[str] | None,
-    entries: list[Entry],
-    problems: list[Problem],
-    newer: set[str],
-) -> None:
-    match = _VALUE.fullmatch(entry_point.value)
+def _declared(providers: Iterable[Provider]) -> Iterator[tuple[Provider, EntryPoint]]:
+    """Each manifest that a distribution declares, once."""
+    for provider in providers:
+        values: set[str] = set()
+        for entry_point in provider.entry_points:
+            if entry_point.group == COMPONENTS_GROUP and entry_point.value not in values:
+                values.add(entry_point.value)
+                yield provider, entry_point
+
+
+def _package(value: str) -> str:
+    match = _VALUE.fullmatch(value)
     if match is None:
         raise ManifestError(f"the value must read `package:{FILENAME}`")
-    package = match[1]
-    file = _manifest_file(package, path)
-    location = str(file)
-    manifest = Manifest.parse(read_limited(file, MAX_BYTES), package=package)
+    return match[1]
+
+
+def _only(candidates: Sequence[Path]) -> Path:
+    """The one manifest among the folders of a package."""
+    # A loop of links does not exist; it is kept, so that reading it says what is wrong.
+    present = [file for file in candidates if file.is_symlink() or file.exists()]
+    if len(present) > 1:
+        raise LocationError(f"{FILENAME} lies in several folders: {', '.join(map(str, present))}")
+    if not present:
+        folders = [file.parent for file in candidates]
+        archived = any(not folder.is_dir() for folder in folders)
+        hint = " (a package inside an archive is not supported)" if archived else ""
+        raise LocationError(f"{FILENAME} is missing in {', '.join(map(str, folders))}{hint}")
+    return present[0]
+
+
+def _require_namespace(manifest: Manifest, provider: Provider, file: Path) -> None:
     if manifest.namespace == FIRST_PARTY_NAMESPACE and not may_claim_namespace(
-        provider.name, package
+        provider.name, manifest.package
     ):
         raise ManifestError(
-            f"{location}: the namespace {FIRST_PARTY_NAMESPACE!r} belongs to the distributions "
+            f"{file}: the namespace {FIRST_PARTY_NAMESPACE!r} belongs to the distributions "
             f"{', '.join(DISTRIBUTIONS)} and to packages below `{FIRST_PARTY_NAMESPACE}.`"
         )
-    problems.extend(
-        Problem(provider.name, "manifest", fault, location) for fault in manifest.faults
-    )
-    if manifest.schema > SCHEMA:
-        newer.add(location)
-        message = f"schema {manifest.schema} is newer than this core's {SCHEMA}: upgrade dlt-core"
-        problems.append(Problem(provider.name, "manifest", message, location))
-    if manifest.contract > CONTRACT:
-        message = (
-            f"contract {manifest.contract} is newer than this core's {CONTRACT}: upgrade dlt-core"
-        )
-        problems.append(Problem(provider.name, "manifest", message, location))
-    entries.extend(
-        Entry(
+
+
+def _entries(manifest: Manifest, provider: Provider, file: Path) -> Iterator[Entry]:
+    location = str(file)
+    for record in manifest.components:
+        yield Entry(
             id=record.id,
             kind=record.kind,
             object=record.object,
@@ -129,22 +146,22 @@ def _read(
             variants=record.variants,
             contract=manifest.contract,
         )
-        for record in manifest.components
-    )
 
 
-def _manifest_file(package: str, path: Sequence[str] | None) -> Path:
-    folders = package_folders(package, path)
-    files = [Path(folder) / FILENAME for folder in folders]
-    # `lexists`, so that a loop of links is reported as one and not as a missing file.
-    present = [file for file in files if file.is_symlink() or file.exists()]
-    if len(present) > 1:
-        raise LocationError(f"{FILENAME} lies in several folders: {', '.join(map(str, present))}")
-    if not present:
-        archived = any(not Path(folder).is_dir() for folder in folders)
-        hint = " (a package inside an archive is not supported)" if archived else ""
-        raise LocationError(f"{FILENAME} is missing in {', '.join(folders)}{hint}")
-    return present[0]
+def _faults(manifest: Manifest, provider: Provider, file: Path) -> Iterator[Problem]:
+    """What is wrong with a manifest that could be read."""
+    messages = list(manifest.faults)
+    for what, stated, known in (
+        ("schema", manifest.schema, SCHEMA),
+        ("contract", manifest.contract, CONTRACT),
+    ):
+        if stated > known:
+            messages.append(
+                f"{what} {stated} is newer than this core's {known}: upgrade dlt-core "
+                "(pip install --upgrade 'dlt-core>=0.1,<1')"
+            )
+    for message in messages:
+        yield Problem(provider.name, "manifest", message, str(file))
 
 
 def _problem(provider: Provider, entry_point: EntryPoint, message: str) -> Problem:

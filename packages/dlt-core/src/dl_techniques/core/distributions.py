@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -110,19 +111,21 @@ def _owns_dlt(distribution: Distribution) -> bool:
 
 
 def _distributions(path: Sequence[str] | None, problems: list[Problem]) -> Iterator[Distribution]:
-    context = (
-        DistributionFinder.Context()
-        if path is None
-        else DistributionFinder.Context(path=list(path))
-    )
-    for finder in list(sys.meta_path):
-        find = getattr(finder, "find_distributions", None)
-        if find is None:
-            continue
+    """All distributions; a finder or a folder that fails loses its own only."""
+    searches: list[tuple[Any, DistributionFinder.Context, str]] = []
+    for finder in [PathFinder] if path is not None else list(sys.meta_path):
+        if finder is PathFinder:
+            searches += [
+                (finder, DistributionFinder.Context(path=[folder]), folder)
+                for folder in (sys.path if path is None else path)
+            ]
+        elif hasattr(finder, "find_distributions"):
+            searches.append((finder, DistributionFinder.Context(), repr(finder)))
+    for finder, context, where in searches:
         try:
-            yield from find(context)
+            yield from finder.find_distributions(context)
         except Exception as error:
-            problems.append(Problem(repr(finder), "discovery", describe(error)))
+            problems.append(Problem("unknown", "discovery", describe(error), ascii(where)))
 
 
 def _examine(

@@ -40,27 +40,28 @@ DISTRIBUTIONS: Final[dict[str, Distribution]] = {
         ),
         """
         A2C2fBlock AdaptiveMultiHeadAttention AdaptiveSoftmax AdaptiveTemperatureSoftmax
-        AdvancedLaplacianFilter AdvancedLogicGateLayer AreaAttention AttentionBlock
-        BandLogitNorm BandRMS BasisFunction BatchConditionalOutputLayer
-        BinaryPreferenceRegularizer BitLinear Bottleneck C3k2Block CBAM CLAHE Canny
-        CapsuleBlock ChannelAttention ComplexConv2D ComplexDense ComplexReLU ConditionalOutput
-        Conv2DBuilder ConvBlock ConvNeXtV1Block ConvNeXtV2Block ConvolutionalKAN
-        ConvolutionalTransformerBlock CoupledRMSNorm DecoupledMaxLogit DifferentialAttention
-        DifferentialFFN DyTLayer EntropyRegularizer FuzzyANDGateLayer FuzzyORGateLayer GELU
-        GLUFFN GatedMLP GaussianFilter GlobalResponseNorm GlobalResponseNormalization
-        GradientRoutingLayer GroupQueryAttention HaarWaveletInitializer
-        HeOrthonormalInitializer HierarchicalCapsuleStem HierarchicalMLPStem HopfieldAttention
-        KAN KANLinear KMeansLayer LaplacianFilter LayerScale LearnableMultiplier LogitNorm
-        MDNLayer MLPBlock MPSLayer MaxLogitNorm Mish MixedSequentialBlock MobileMQA
-        NonLocalAttention OrthoBlock OrthonormalInitializer PatchEmbedding PatchEmbedding1d
-        PositionalEmbedding PowerMLPLayer PrimaryCapsule QuantileHead RBF RMSNorm ReLUK
-        ResidualBlock RotaryPositionEmbedding RoutingCapsule SOM2dLayer SRIPRegularizer
-        Sampling SaturatedMish SelectiveGradientMask ShearletTransform SiLU SoftOrthogonal
-        SoftOrthonormal SparseAttention SpatialAttention SquashLayer StochasticDepth
-        SwiGLUFFN SwinConvBlock SwinMLP SwinTransformerBlock TriStatePreferenceRegularizer
-        UIB ValueRangeConstraint VisionTransformerLayer WindowAttention
-        YOLOv12ClassificationHead YOLOv12DetectionHead YOLOv12SegmentationHead downsample
-        upsample xATLU xGELU xSiLU
+        AdvancedLaplacianFilter AdvancedLogicGateLayer AreaAttention AttentionBlock BandLogitNorm
+        BandRMS BasisFunction BatchConditionalOutputLayer BinaryPreferenceRegularizer BitLinear
+        Bottleneck C3k2Block C3kBlock CBAM CLAHE Canny CapsuleBlock ChannelAttention ComplexConv2D
+        ComplexDense ComplexReLU ConditionalOutput Conv2DBuilder ConvBlock ConvNeXtV1Block
+        ConvNeXtV2Block ConvolutionalKAN ConvolutionalTransformerBlock CoupledRMSNorm
+        DecoupledMaxLogit DepthwiseConvolution DifferentialAttention DifferentialFFN
+        DifferentialMultiHeadAttention Downsample DyTLayer DynamicTanh EntropyRegularizer
+        FuzzyANDGateLayer FuzzyORGateLayer GELU GLUFFN GRN GatedMLP GaussianFilter
+        GlobalResponseNorm GlobalResponseNormalization GradientRoutingLayer GroupQueryAttention
+        GroupedQueryAttention HaarWaveletInitializer HeOrthonormalInitializer
+        HierarchicalCapsuleStem HierarchicalMLPStem HopfieldAttention KAN KANLinear KMeansLayer
+        LaplacianFilter LayerScale LearnableMultiplier LogitNorm MDNLayer MLPBlock MPSLayer
+        MaxLogitNorm Mish MixedSequentialBlock MobileMQA NonLocalAttention OrthoBlock
+        OrthonormalInitializer PatchEmbedding PatchEmbedding1d PixelShuffle PositionalEmbedding
+        PowerMLPLayer PrimaryCapsule QuantileHead RBF RMSNorm ReLUK ResidualBlock
+        RotaryPositionEmbedding RoutingCapsule SOM2dLayer SRIPRegularizer Sampling SaturatedMish
+        SelectiveGradientMask ShearletTransform SiLU SoftOrthogonal SoftOrthonormal SpaceToDepth
+        SparseAttention SpatialAttention SquashLayer StochasticDepth SwiGLUFFN SwinConvBlock
+        SwinMLP SwinTransformerBlock TriStatePreferenceRegularizer UIB UniversalInvertedBottleneck
+        Upsample ValueRangeConstraint VisionTransformerLayer WindowAttention
+        YOLOv12ClassificationHead YOLOv12DetectionHead YOLOv12SegmentationHead conv2d_builder
+        decode_yolov12_detections downsample upsample xATLU xGELU xSiLU
         """,
     ),
     "dlt-losses": Distribution(
@@ -68,12 +69,11 @@ DISTRIBUTIONS: Final[dict[str, Distribution]] = {
         ("dl_techniques.losses", "dl_techniques.metrics"),
         """
         AccuracyLoss AnyLoss ApproximationFunction BalancedAccuracyLoss BoundaryLoss
-        BrierScoreLoss BrierSpiegelhalterLoss CLIPAccuracy CLIPContrastiveLoss
-        CapsuleMarginLoss ClusteringLoss ComboLoss DiceCELoss DiceFocalLoss DiceLoss
-        ExpectedCalibrationError F1Loss FBetaLoss FocalLoss FocalTverskyLoss
-        GeneralizedDiceLoss GeometricMeanLoss GoodhartAwareLoss HausdorffDTLoss JaccardLoss
-        LovaszLoss SigLipLoss SpiegelhalterZLoss TverskyLoss YOLOv12MultiTaskLoss
-        YOLOv12ObjectDetectionLoss
+        BrierScoreLoss BrierSpiegelhalterLoss CLIPAccuracy CLIPContrastiveLoss CapsuleMarginLoss
+        ClusteringLoss ComboLoss DiceCELoss DiceFocalLoss DiceLoss ExpectedCalibrationError F1Loss
+        FBetaLoss FocalLoss FocalTverskyLoss GeneralizedDiceLoss GeometricMeanLoss
+        GoodhartAwareLoss HausdorffDTLoss JaccardLoss LovaszLoss SigLipLoss SpiegelhalterZLoss
+        TverskyLoss YOLOv12MultiTaskLoss YOLOv12ObjectDetectionLoss jaccard_index
         """,
     ),
     "dlt-models-vision": Distribution(

@@ -57,7 +57,7 @@ class Listing(Sequence[Entry]):
         available = max(width or shutil.get_terminal_size().columns, 1)
         rows = [_HEADER, *(_cells(entry) for entry in self._entries)]
         widths = _widths(rows, available)
-        return "\n".join(_line(row, widths)[:available].rstrip() for row in rows)
+        return "\n".join(_cut(_line(row, widths), available).rstrip() for row in rows)
 
     def records(self) -> list[dict[str, Any]]:
         """The components as JSON types: the fields of `Entry`, always all of them."""
@@ -118,13 +118,15 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _fit(text: str, width: int) -> str:
-    excess = _display_width(text) - width
-    if excess > 0:
-        kept = text
-        while _display_width(kept) > max(width - 3, 0):
-            kept = kept[:-1]
-        text = kept + "..."[:width]
+    if _display_width(text) > width:
+        text = _cut(text, max(width - 3, 0)) + "..."[:width]
     return text + " " * (width - _display_width(text))
+
+
+def _cut(text: str, width: int) -> str:
+    while _display_width(text) > width:
+        text = text[: -max(1, (_display_width(text) - width) // 2)]
+    return text
 
 
 def _display_width(text: str) -> int:

@@ -90,8 +90,7 @@ def _ask(finder: Any, name: str, *arguments: Any) -> ModuleSpec | None:
 def _on_path(name: str, locations: Sequence[str]) -> list[str] | None:
     portions: list[str] = []
     for location in locations:
-        importer = pkgutil.get_importer(location) if isinstance(location, str) else None
-        spec = _ask(importer, name) if importer is not None else None
+        spec = _ask(_importer(location), name)
         if spec is None:
             continue
         if spec.loader is not None:
@@ -99,6 +98,14 @@ def _on_path(name: str, locations: Sequence[str]) -> list[str] | None:
         # Without a loader it is one portion of a namespace package; the others may follow.
         portions.extend(spec.submodule_search_locations or ())
     return portions or None
+
+
+def _importer(location: object) -> Any:
+    # `sys.path` may hold anything, and its hooks are foreign code, too.
+    try:
+        return pkgutil.get_importer(location) if isinstance(location, str) else None
+    except Exception:  # a location that nothing can read holds no package
+        return None
 
 
 def _folders(spec: ModuleSpec | None) -> list[str] | None:

@@ -251,9 +251,9 @@ def _copied(value: Any, argument: str) -> Any:
     """A new instance with the same configuration, of a layer that has no weights yet."""
     if not isinstance(value, _LAYER):
         return value
-    if value.built:
+    if value.weights:
         raise ValueError(
-            f"`{argument}` is used more than once, so an instance must not be built yet. "
+            f"`{argument}` is used more than once, so an instance must not have weights yet. "
             f"Received: {argument}={value!r}"
         )
     config = value.get_config()

@@ -1,0 +1,163 @@
+"""Finding a package's folder in every way of installing, without importing it or its parents."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dl_techniques.core.locating import LocationError, package_folders, read_limited
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(sys, "path_hooks", list(sys.path_hooks))
+
+
+def found(package: str) -> tuple[str, ...]:
+    importlib.invalidate_caches()
+    folders = package_folders(package)
+    top = package.partition(".")[0]
+    assert not [name for name in sys.modules if name.partition(".")[0] == top]
+    return folders
+
+
+def test_a_nested_package_whose_parents_end_the_process(site: Any, tools: Any) -> None:
+    top = site.name("nested")
+    for package in (top, f"{top}.dl", f"{top}.dl.layers"):
+        tools.write(site.package(package) / "__init__.py", "import os; os._exit(9)")
+    assert found(f"{top}.dl.layers") == (str(site.folder / top / "dl" / "layers"),)
+
+
+def test_a_package_inside_nested_namespaces_over_two_folders(
+    site: Any, tools: Any, tmp_path: Path
+) -> None:
+    top = site.name("space")
+    other = tmp_path / "other"
+    for folder, leaf in ((site.folder, "one"), (other, "two")):
+        leaf_folder = folder / top / "deep" / leaf
+        leaf_folder.mkdir(parents=True)
+        tools.write(leaf_folder / "__init__.py", "raise SystemExit")
+    sys.path.append(str(other))
+    assert found(f"{top}.deep.one") == (str(site.folder / top / "deep" / "one"),)
+    assert found(f"{top}.deep.two") == (str(other / top / "deep" / "two"),)
+    assert len(found(f"{top}.deep")) == 2
+    assert package_folders(f"{top}.deep.two", [str(other)])
+    with pytest.raises(LocationError):
+        package_folders(f"{top}.deep.one", [str(other)])
+
+
+def test_an_editable_install_through_a_finder(site: Any, tools: Any, tmp_path: Path) -> None:
+    """As setuptools writes it: a finder that maps top-level names to source folders."""
+    top = site.name("editable")
+    source = tmp_path / "src" / "code"
+    (source / "layers").mkdir(parents=True)
+    for folder in (source, source / "layers"):
+        tools.write(folder / "__init__.py", "raise SystemExit")
+
+    class Finder:
+        @classmethod
+        def find_spec(cls, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+            if name != top and not name.startswith(f"{top}."):
+                return None
+            file = source.joinpath(*name.split(".")[1:], "__init__.py")
+            return importlib.util.spec_from_file_location(name, file)
+
+    sys.meta_path.append(Finder)  # type: ignore[arg-type]  # as setuptools does
+    assert found(f"{top}.layers") == (str(source / "layers"),)
+
+
+def test_an_editable_namespace_through_a_path_hook(site: Any, tools: Any, tmp_path: Path) -> None:
+    """As setuptools writes it: a placeholder on the path, for which a hook knows namespaces."""
+    top, placeholder = site.name("hooked"), f"__editable__.{site.serial}.__path_hook__"
+    leaf = tmp_path / "src" / top / "leaf"
+    leaf.mkdir(parents=True)
+    tools.write(leaf / "__init__.py", "raise SystemExit")
+
+    class Namespaces:
+        @classmethod
+        def hook(cls, path: str) -> type:
+            if path != placeholder:
+                raise ImportError
+            return cls
+
+        @classmethod
+        def find_spec(cls, name: str, target: Any = None) -> ModuleSpec | None:
+            if name != top:
+                return None
+            spec = ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = [str(tmp_path / "src" / top), placeholder]
+            return spec
+
+    sys.path_hooks.append(Namespaces.hook)
+    sys.path.append(placeholder)
+    assert found(f"{top}.leaf") == (str(leaf),)
+
+
+def test_broken_finders_and_strange_paths_are_passed_over(site: Any) -> None:
+    class Broken:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+            raise RuntimeError("broken")
+
+        @staticmethod
+        def find_distributions(context: Any = None) -> Any:
+            raise RuntimeError("broken")
+
+    top = site.name("plain")
+    site.package(top)
+    sys.meta_path[:0] = [Broken, object()]  # type: ignore[list-item]  # strange on purpose
+    sys.path[:0] = [7, "\0", str(site.folder / "missing")]  # type: ignore[list-item]  # as above
+    assert found(top) == (str(site.folder / top),)
+    healthy = site.healthy()
+    assert healthy in {entry.id for entry in site.registry().list()}
+
+
+def test_what_is_no_package(site: Any, tools: Any) -> None:
+    name = site.name("single")
+    tools.write(site.folder / f"{name}.py", "")
+    with pytest.raises(LocationError, match="not a package"):
+        found(name)
+    with pytest.raises(LocationError, match=f"'{name}x' cannot be found"):
+        found(f"{name}x.y")
+    with pytest.raises(LocationError, match="not a package"):
+        package_folders(f"{name}.inner", [str(site.folder)])
+    with pytest.raises(LocationError, match="cannot be found"):
+        package_folders("anything", [])
+
+
+def test_an_imported_package_is_where_it_says(site: Any, monkeypatch: Any) -> None:
+    name = site.name("present")
+    module = types.ModuleType(name)
+    module.__path__ = [str(site.folder / "elsewhere")]
+    monkeypatch.setitem(sys.modules, name, module)
+    assert package_folders(name) == (str(site.folder / "elsewhere"),)
+
+
+def test_the_finders_agree_with_an_import(site: Any) -> None:
+    assert PathFinder in sys.meta_path
+    assert package_folders("json") == tuple(importlib.import_module("json").__path__)
+    assert package_folders("dl_techniques.core") == tuple(
+        importlib.import_module("dl_techniques.core").__path__
+    )
+
+
+def test_reading_is_bounded(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"1234")
+    assert read_limited(file, 4) == b"1234"
+    with pytest.raises(OSError, match="4 bytes; at most 3"):
+        read_limited(file, 3)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_limited(tmp_path, 3)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_limited(Path("/dev/zero"), 3)
+    with pytest.raises(FileNotFoundError):
+        read_limited(tmp_path / "missing", 3)

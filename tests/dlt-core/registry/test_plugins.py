@@ -1,0 +1,298 @@
+"""Plugins with behaviour: each is loaded and called under a guard of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import pytest
+
+from dl_techniques.core.catalog import Registry
+from dl_techniques.core.entry import Problem
+from dl_techniques.core.errors import UnknownComponent
+from dl_techniques.core.plugins import Plugins
+
+HEAD = "from dl_techniques.core import Problem, component, hookimpl\n"
+HEALTHY = HEAD + "@hookimpl\ndef dl_doctor():\n    return [Problem('me', 'hook', 'all is well')]\n"
+
+
+def plugin(site: Any, stem: str, source: str, value: str = "", name: str = "plugin") -> str:
+    package = site.name(stem)
+    site.package(package, {"hooks": source})
+    site.metadata(
+        package, entry_points=f"[dl_techniques.plugins]\n{name} = {value or package + '.hooks'}\n"
+    )
+    return str(package)
+
+
+def of(problems: tuple[Problem, ...], distribution: str) -> list[Problem]:
+    return [problem for problem in problems if problem.distribution == distribution]
+
+
+def answers(registry: Registry, hook: str, **arguments: Any) -> dict[str, Any]:
+    return {a.plugin.distribution: a.value for a in registry.plugins.call(hook, **arguments)}
+
+
+# What the plugin's module holds, and the cause that the problem must name.
+LOADING = {
+    "import_error": ("import there_is_no_such_module", "ModuleNotFoundError"),
+    "exit": ("import sys; sys.exit(0)", "SystemExit"),
+    "recursion": ("def f(): f()\nf()", "RecursionError"),
+    "syntax": ("def (", "SyntaxError"),
+    "wrong_signature": (HEAD + "@hookimpl\ndef dl_doctor(nonsense): return []", "nonsense"),
+    "unknown_hook": (HEAD + "@hookimpl\ndef dl_docter(): return []", "dl_docter"),
+    "no_hook": ("x = 1", "no hook"),
+}
+
+
+@pytest.mark.parametrize("case", LOADING)
+def test_a_plugin_that_cannot_be_loaded(site: Any, case: str) -> None:
+    source, cause = LOADING[case]
+    broken = plugin(site, "broken", source)
+    healthy = plugin(site, "healthy", HEALTHY)
+    registry = site.registry()
+    assert answers(registry, "dl_doctor")[healthy] == [Problem("me", "hook", "all is well")]
+    [problem] = of(registry.problems, broken)
+    assert problem.stage == "plugin"
+    assert cause in problem.message
+    assert f"{broken}.hooks" in str(problem.location)
+    assert not of(registry.problems, healthy)
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        ("json:plugin", "AttributeError"),
+        ("no_such_package_at_all", "ModuleNotFoundError"),
+        ("has spaces in it", "must read"),
+        ("json:__name__", "no hook"),
+    ],
+)
+def test_an_entry_point_that_names_nothing_good(site: Any, value: str, cause: str) -> None:
+    broken = plugin(site, "broken", "", value)
+    healthy = plugin(site, "healthy", HEALTHY)
+    registry = site.registry()
+    assert healthy in answers(registry, "dl_doctor")
+    [problem] = of(registry.problems, broken)
+    assert cause in problem.message
+
+
+# What the hook does when it is called, and the cause that the problem must name.
+CALLING = {
+    "raises": ("raise RuntimeError('oops')", "RuntimeError: oops"),
+    "exits": ("raise SystemExit(1)", "SystemExit: 1"),
+    "text": ("return 'a text'", "iterable of objects"),
+    "number": ("return 7", "TypeError"),
+    "wrong_items": ("return [1, 2]", "expected `Problem`s"),
+    "endless": ("import itertools; return itertools.count()", "at most 10000"),
+    "raises_midway": ("yield Problem('a', 'b', 'c'); raise KeyError('late')", "KeyError"),
+}
+
+
+@pytest.mark.parametrize("case", CALLING)
+def test_a_hook_that_fails(site: Any, case: str) -> None:
+    body, cause = CALLING[case]
+    broken = plugin(site, "broken", HEAD + f"@hookimpl\ndef dl_doctor():\n    {body}\n")
+    healthy = plugin(site, "healthy", HEALTHY)
+    registry = site.registry()
+    found = answers(registry, "dl_doctor")
+    assert healthy in found
+    assert broken not in found
+    answers(registry, "dl_doctor")
+    [problem] = of(registry.problems, broken)  # once, not once a call
+    assert problem.stage == "hook"
+    assert problem.message.startswith("dl_doctor failed")
+    assert cause in problem.message
+
+
+def test_ctrl_c_in_a_hook_is_not_swallowed(site: Any) -> None:
+    plugin(site, "broken", HEAD + "@hookimpl\ndef dl_doctor(): raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        answers(site.registry(), "dl_doctor")
+
+
+def test_two_plugins_of_one_name_both_answer(site: Any) -> None:
+    first, second = (plugin(site, stem, HEALTHY) for stem in ("first", "second"))
+    assert {first, second} <= set(answers(site.registry(), "dl_doctor"))
+
+
+def test_what_plugins_print_leaves_standard_output_clean(site: Any, capsys: Any) -> None:
+    loud = HEALTHY.replace("return", "print('calling')\n    return") + "\nprint('importing')\n"
+    assert plugin(site, "loud", loud) in answers(site.registry(), "dl_doctor")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "importing" in captured.err
+    assert "calling" in captured.err
+
+
+def test_each_plugin_gets_its_own_copy_of_a_configuration(site: Any) -> None:
+    def migrate(key: str) -> str:
+        return HEAD + (
+            "@hookimpl\ndef dl_migrate_config(config, stored):\n"
+            f"    config['nested'][{key!r}] = stored\n    return config\n"
+        )
+
+    one, two = plugin(site, "one", migrate("a")), plugin(site, "two", migrate("b"))
+    none = plugin(site, "none", HEAD + "@hookimpl\ndef dl_migrate_config(): return None\n")
+    wrong = plugin(site, "wrong", HEAD + "@hookimpl\ndef dl_migrate_config(): return 'x'\n")
+    registry = site.registry()
+    config: dict[str, Any] = {"nested": {}}
+    found = answers(registry, "dl_migrate_config", id="a>B", config=config, stored="1", current="2")
+    assert found == {one: {"nested": {"a": "1"}}, two: {"nested": {"b": "1"}}}
+    assert config == {"nested": {}}
+    assert not of(registry.problems, none)
+    assert "dictionary" in of(registry.problems, wrong)[0].message
+
+
+def test_commands_are_added_to_the_real_parser(site: Any) -> None:
+    source = HEAD + (
+        "@hookimpl\ndef dl_commands(subparsers):\n"
+        "    subparsers.add_parser('watch').set_defaults(func=lambda arguments: 7)\n"
+    )
+    plugin(site, "adds", source)
+    parser = argparse.ArgumentParser()
+    site.registry().plugins.call("dl_commands", subparsers=parser.add_subparsers())
+    arguments = parser.parse_args(["watch"])
+    assert arguments.func(arguments) == 7
+
+
+def test_notifications(site: Any, tmp_path: Any) -> None:
+    source = HEAD + (
+        "calls = []\n"
+        "@hookimpl\ndef dl_model_saved(path, provenance): calls.append((path, provenance))\n"
+        "@hookimpl\ndef dl_model_loaded(model): calls.append(model)\n"
+    )
+    package = plugin(site, "notified", source)
+    plugins = site.registry().plugins
+    assert plugins.call("dl_model_saved", path="a.keras", provenance={"k": 1}) == []
+    assert plugins.call("dl_model_loaded", model="model", provenance={}) == []
+    assert sys.modules[f"{package}.hooks"].calls == [("a.keras", {"k": 1}), "model"]
+
+
+FAMILY = (
+    HEAD
+    + """
+def make(number):
+    names = f"{package}>Dynamic{{number}}", f"{package}>Old{{number}}"
+    @component(names[0], kind="function", aliases=names[1:])
+    def part(x):
+        '''A part made in a loop.'''
+        return number * x
+    return part
+
+@hookimpl
+def dl_components():
+    return {answer}
+"""
+)
+
+
+def family(site: Any, answer: str = "[make(2), make(3)]", stem: str = "family") -> str:
+    return plugin(site, stem, FAMILY.format(package=site.name(stem), answer=answer))
+
+
+def test_a_dynamic_family(site: Any) -> None:
+    package = family(site)
+    registry = site.registry()
+    assert package not in repr(registry.list())
+    assert f"{package}.hooks" not in sys.modules, "a listing has imported a plugin"
+    listed = registry.list(dynamic=True, distribution=package)
+    assert [entry.id for entry in listed] == [f"{package}>Dynamic2", f"{package}>Dynamic3"]
+    assert listed[0].summary == "A part made in a loop."
+    assert listed[0].version == "1.0"
+    assert registry.load(f"{package}>Dynamic3")(4) == 12
+    assert registry.load(f"{package}>Old2")(4) == 8
+    assert registry.find("Dynamic2").id == f"{package}>Dynamic2"
+    with pytest.raises(UnknownComponent):
+        registry.find(f"{package}>Dynamic2", kind="layer")
+
+
+def test_find_consults_plugins_only_when_it_may(site: Any) -> None:
+    package = family(site)
+    registry = site.registry()
+    with pytest.raises(UnknownComponent):
+        registry.find(f"{package}>Dynamic2", dynamic=False)
+    assert f"{package}.hooks" not in sys.modules
+    assert registry.find(f"{package}>Dynamic2").distribution == package
+
+
+REFUSED = {
+    "number": ("[7, make(2)]", "declared with @component"),
+    "undeclared": ("[make, make(2)]", "declared with @component"),
+    "foreign": ("[foreign, make(2)]", "must live inside"),
+    "hostile": ("[Hostile(), make(2)]", "trap"),
+    "family": ("[ours, make(2)]", "namespace"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_dynamic_component_that_is_refused(site: Any, case: str) -> None:
+    answer, cause = REFUSED[case]
+    healthy = site.healthy()
+    package = site.name("family")
+    extra = f"""
+import string
+@component("{package}>Foreign", kind="function")
+def foreign(x): return x
+foreign.__module__ = "string"
+@component("dl_techniques>Stolen{site.serial}", kind="function")
+def ours(x): return x
+class Hostile:
+    @property
+    def __dict__(self): raise RuntimeError("trap")
+"""
+    plugin(site, "family", FAMILY.format(package=package, answer=answer) + extra)
+    registry = site.registry()
+    listed = {entry.id for entry in registry.list(dynamic=True)}
+    assert {f"{package}>Dynamic2", healthy} <= listed
+    assert len([name for name in listed if name.startswith((package, "dl_techniques>Stolen"))]) == 1
+    [problem] = of(registry.problems, package)
+    assert cause in problem.message
+    assert "dl_components" in problem.message
+
+
+def test_a_static_component_takes_its_identifier_first(site: Any) -> None:
+    package = site.name("family")
+    static = site.healthy("static", id=f"{package}>Dynamic2")
+    family(site)
+    registry = site.registry()
+    assert registry.find(static).distribution == site.name("static")
+    ids = [entry.id for entry in registry.list(dynamic=True)]
+    assert ids.count(static) == 1
+    assert f"{package}>Dynamic3" in ids
+    assert "already declared" in of(registry.problems, package)[0].message
+
+
+def test_a_plugin_that_asks_the_registry_while_it_is_asked(site: Any) -> None:
+    package = site.name("family")
+    asks = """
+def ask():
+    from dl_techniques.core import registry
+    try:
+        registry.find("nothing>Here")
+    except LookupError:
+        return [make(2)]
+"""
+    plugin(site, "family", FAMILY.format(package=package, answer="ask()") + asks)
+    registry = site.registry()
+    # The process-wide registry, which the plugin asks, is the one that asks the plugin.
+    from dl_techniques.core import registry as shared
+
+    shared.refresh()
+    try:
+        assert shared.find(f"{package}>Dynamic2").distribution == package
+        assert registry.find(f"{package}>Dynamic2").distribution == package
+    finally:
+        shared.refresh()
+
+
+def test_plugins_may_be_objects(site: Any) -> None:
+    source = HEAD + (
+        "class Made:\n    @hookimpl\n    def dl_doctor(self): return []\nmade = Made()\n"
+    )
+    package = site.name("object")
+    plugin(site, "object", source, f"{package}.hooks:made")
+    plugins = Plugins()
+    assert package in {p.distribution for p in plugins}
+    assert package in {a.plugin.distribution for a in plugins.call("dl_doctor")}
