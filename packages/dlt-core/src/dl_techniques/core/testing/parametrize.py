@@ -78,14 +78,20 @@ def _check_all(check: Check, subjects: list[Subject]) -> None:
     """Run one check on every example; what does not apply is no failure, and `may` only warns."""
     import warnings
 
+    import pytest
+
+    applied = False
     for subject in subjects:
         result = run(check, subject)
+        applied = applied or result.status != "not_applicable"
         if result.status != "failed":
             continue
         text = f"[{result.example}] {result.check}: {result.message}"
         if result.level == "must":
             raise AssertionError(text)
         warnings.warn(text, ConformanceWarning, stacklevel=2)
+    if not applied:
+        pytest.skip(f"{check.name} does not apply")
 
 
 class ConformanceWarning(UserWarning):
