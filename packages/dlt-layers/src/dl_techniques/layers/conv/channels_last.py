@@ -8,6 +8,9 @@ import keras
 
 from dl_techniques.core import Layer, Shape
 
+BATCH_NORMALIZED = frozenset({"changes_in_training"})
+"""Traits of an example with batch normalization."""
+
 
 class ChannelsLastLayer(Layer):
     """A layer of images `(batch, height, width, channels)`.

@@ -35,6 +35,7 @@ class ConvNeXtBlock(ChannelsLastLayer):
         kernel_initializer: Initializer of all kernels.
         kernel_regularizer: Regularizer of all kernels.
         bias_regularizer: Regularizer of all biases.
+        seed: Seed of the draws of `drop_path`.
         **kwargs: Arguments of `keras.layers.Layer`, and `data_format`.
     """
 
@@ -51,6 +52,7 @@ class ConvNeXtBlock(ChannelsLastLayer):
         kernel_initializer: Any,
         kernel_regularizer: Any,
         bias_regularizer: Any,
+        seed: int | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,6 +81,7 @@ class ConvNeXtBlock(ChannelsLastLayer):
             else keras.initializers.get(kernel_initializer)
         )
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.seed = seed
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
 
     def build(self, input_shape: Shape) -> None:
@@ -105,7 +108,9 @@ class ConvNeXtBlock(ChannelsLastLayer):
         self.build_version(hidden_shape, output_shape)
         self.stochastic_depth: Any = None
         if self.drop_path:
-            self.stochastic_depth = StochasticDepth(self.drop_path, dtype=self.dtype_policy)
+            self.stochastic_depth = StochasticDepth(
+                self.drop_path, self.seed, dtype=self.dtype_policy
+            )
             self.stochastic_depth.build(output_shape)
         self._build_shortcut(input_shape, filters)
         self.built = True

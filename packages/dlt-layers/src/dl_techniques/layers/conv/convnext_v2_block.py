@@ -40,8 +40,9 @@ class ConvNeXtV2Block(ConvNeXtBlock):
             of deviation 0.02.
         kernel_regularizer: Regularizer of all kernels.
         bias_regularizer: Regularizer of all biases.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        seed: Seed of the draws of `drop_path`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -77,6 +78,7 @@ class ConvNeXtV2Block(ConvNeXtBlock):
         kernel_initializer: Any = None,
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -91,6 +93,7 @@ class ConvNeXtV2Block(ConvNeXtBlock):
             kernel_initializer=kernel_initializer,
             kernel_regularizer=kernel_regularizer,
             bias_regularizer=bias_regularizer,
+            seed=seed,
             **kwargs,
         )
 

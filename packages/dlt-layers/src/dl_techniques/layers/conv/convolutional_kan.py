@@ -64,8 +64,8 @@ class ConvolutionalKAN(ChannelsLastLayer):
         spline_initializer: Initializer of c.
         scale_initializer: Initializer of w_s.
         kernel_regularizer: Regularizer of w_b and of c.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.

@@ -172,8 +172,8 @@ class DepthwiseConvolution(ChannelsLastLayer):
         kernel_regularizer: Regularizer of the kernel.
         bias_regularizer: Regularizer of the bias.
         kernel_constraint: Constraint on the kernel.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.

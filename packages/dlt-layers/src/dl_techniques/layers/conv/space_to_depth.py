@@ -30,8 +30,8 @@ class SpaceToDepth(ChannelsLastLayer):
 
     Args:
         factor: Side r of the square.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown, and must be

@@ -13,7 +13,12 @@ from dl_techniques.layers.arguments import (
     require_positive_numbers,
     require_shares,
 )
-from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of, strided
+from dl_techniques.layers.conv.channels_last import (
+    BATCH_NORMALIZED,
+    ChannelsLastLayer,
+    channels_of,
+    strided,
+)
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.layer_scale import LayerScale
 from dl_techniques.layers.parts import build_part, fresh_initializer
@@ -55,8 +60,9 @@ class UIB(ChannelsLastLayer):
         norm_epsilon: Added to the variance.
         kernel_initializer: Initializer of all kernels.
         kernel_regularizer: Regularizer of all kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        seed: Seed of the draws of `drop_path`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -94,6 +100,7 @@ class UIB(ChannelsLastLayer):
         norm_epsilon: float = 1e-3,
         kernel_initializer: Any = "he_normal",
         kernel_regularizer: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -133,6 +140,7 @@ class UIB(ChannelsLastLayer):
         self.norm_epsilon = norm_epsilon
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.seed = seed
 
     def build(self, input_shape: Shape) -> None:
         """Create and build the four steps and the end of the branch."""
@@ -164,7 +172,9 @@ class UIB(ChannelsLastLayer):
             self.layer_scale.build(shape)
         self.stochastic_depth: Any = None
         if self.drop_path and self.adds_input:
-            self.stochastic_depth = StochasticDepth(self.drop_path, dtype=self.dtype_policy)
+            self.stochastic_depth = StochasticDepth(
+                self.drop_path, self.seed, dtype=self.dtype_policy
+            )
             self.stochastic_depth.build(shape)
         self.built = True
 
@@ -223,13 +233,15 @@ class UIB(ChannelsLastLayer):
     def examples(cls) -> Iterator[Example]:
         """ExtraDW with its input added, a strided inverted bottleneck, a feed-forward network."""
         images = TensorSpec((2, 5, 6, 4))
-        both = {"filters": 4, "start_dw_kernel_size": 3, "middle_dw_kernel_size": 3}
-        yield Example(cls, {**both, "layer_scale_init": 0.5}, images)
-        yield Example(
-            cls, {"filters": 6, "strides": 2, "expansion_ratio": 2}, images, name="strided"
-        )
-        ffn = {"filters": 4, "middle_dw_kernel_size": 0, "drop_path": 0.5, "activation": "silu"}
-        yield Example(cls, ffn, images, traits=frozenset({"stochastic"}), name="ffn_drop_path")
+        both: dict[str, Any] = {"filters": 4, "start_dw_kernel_size": 3, "middle_dw_kernel_size": 3}
+        # Not ReLU: an empty window is exactly at its kink, where there is no gradient to check.
+        both |= {"layer_scale_init": 0.5, "activation": "silu"}
+        yield Example(cls, both, images, traits=BATCH_NORMALIZED)
+        step = {"filters": 6, "strides": 2, "expansion_ratio": 2, "activation": "gelu"}
+        yield Example(cls, step, images, traits=BATCH_NORMALIZED, name="strided")
+        ffn = {"filters": 4, "middle_dw_kernel_size": 0, "drop_path": 0.5}
+        traits = BATCH_NORMALIZED | {"stochastic"}
+        yield Example(cls, ffn, images, traits=traits, name="ffn_drop_path")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

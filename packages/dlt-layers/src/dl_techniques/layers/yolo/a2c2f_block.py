@@ -10,7 +10,7 @@ from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers
-from dl_techniques.layers.conv.channels_last import channels_of
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.layer_scale import LayerScale
 from dl_techniques.layers.yolo.attention_block import AttentionBlock
 from dl_techniques.layers.yolo.c3k_block import C3kBlock
@@ -49,8 +49,8 @@ class A2C2fBlock(Composite):
         activation: Activation of the convolutions; see `ConvBlock`.
         kernel_initializer: Initializer of the kernels outside of the attention blocks, which have
             their own.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown. With attention,
@@ -176,10 +176,16 @@ class A2C2fBlock(Composite):
     def examples(cls) -> Iterator[Example]:
         """Attention with and without residual, and a chain of `C3kBlock`s."""
         small = {"filters": 32, "expansion": 1.0, "pe_kernel_size": 3}
-        yield Example(cls, {**small, "area": 2}, TensorSpec((2, 2, 3, 4)))
-        yield Example(cls, {**small, "residual": True}, TensorSpec((2, 2, 2, 32)), name="residual")
+        yield Example(cls, {**small, "area": 2}, TensorSpec((2, 2, 3, 4)), traits=BATCH_NORMALIZED)
+        yield Example(
+            cls,
+            {**small, "residual": True},
+            TensorSpec((2, 2, 2, 32)),
+            name="residual",
+            traits=BATCH_NORMALIZED,
+        )
         plain = {"filters": 8, "n": 2, "use_attention": False}
-        yield Example(cls, plain, TensorSpec((2, 3, 4, 4)), name="c3k")
+        yield Example(cls, plain, TensorSpec((2, 3, 4, 4)), name="c3k", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

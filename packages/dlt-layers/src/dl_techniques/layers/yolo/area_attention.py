@@ -11,7 +11,7 @@ from keras import ops
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import attend
-from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, ChannelsLastLayer, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.conv_block import ConvBlock
 
@@ -40,8 +40,8 @@ class AreaAttention(ChannelsLastLayer):
         area: Number of pieces; must divide the number of pixels.
         pe_kernel_size: Odd size of pe's kernel: 7 in the paper's text, 5 in its code.
         kernel_initializer: Initializer of all kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -140,9 +140,14 @@ class AreaAttention(ChannelsLastLayer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """The whole map, and areas that end within rows."""
-        yield Example(cls, {"num_heads": 2, "pe_kernel_size": 3}, TensorSpec((2, 3, 4, 8)))
+        yield Example(
+            cls,
+            {"num_heads": 2, "pe_kernel_size": 3},
+            TensorSpec((2, 3, 4, 8)),
+            traits=BATCH_NORMALIZED,
+        )
         areas = {"num_heads": 2, "area": 4, "pe_kernel_size": 3}
-        yield Example(cls, areas, TensorSpec((2, 6, 2, 4)), name="areas")
+        yield Example(cls, areas, TensorSpec((2, 6, 2, 4)), name="areas", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -9,7 +9,7 @@ import keras
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers
-from dl_techniques.layers.conv.channels_last import channels_of
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.yolo.area_attention import AreaAttention
 from dl_techniques.layers.yolo.composite import Composite, share_of
 
@@ -36,8 +36,8 @@ class AttentionBlock(Composite):
         activation: Activation of the first convolution; see `ConvBlock`.
         kernel_initializer: Initializer of all kernels; `None` for a truncated normal distribution
             of deviation 0.02.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, dim)`; height and width may be unknown.
@@ -116,9 +116,9 @@ class AttentionBlock(Composite):
         small: dict[str, Any] = {"dim": 4, "num_heads": 2, "pe_kernel_size": 3}
         # At a deviation of 0.02 the kernels are too small for their gradients to be seen.
         small |= {"kernel_initializer": "he_normal"}
-        yield Example(cls, small, TensorSpec((2, 3, 2, 4)))
+        yield Example(cls, small, TensorSpec((2, 3, 2, 4)), traits=BATCH_NORMALIZED)
         areas = {**small, "area": 2, "mlp_ratio": 2.0}
-        yield Example(cls, areas, TensorSpec((2, 2, 3, 4)), name="areas")
+        yield Example(cls, areas, TensorSpec((2, 2, 3, 4)), name="areas", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

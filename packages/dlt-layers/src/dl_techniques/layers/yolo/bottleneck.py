@@ -7,7 +7,7 @@ from typing import Any
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers
-from dl_techniques.layers.conv.channels_last import channels_of
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.yolo.composite import Composite, share_of
 
 
@@ -31,8 +31,8 @@ class Bottleneck(Composite):
         expansion: Share of `filters` that the first convolution has, rounded down.
         activation: Activation of both; see `ConvBlock`.
         kernel_initializer: Initializer of both kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -99,9 +99,9 @@ class Bottleneck(Composite):
     def examples(cls) -> Iterator[Example]:
         """With and without a shortcut."""
         images = TensorSpec((2, 4, 5, 4))
-        yield Example(cls, {"filters": 4}, images)
+        yield Example(cls, {"filters": 4}, images, traits=BATCH_NORMALIZED)
         wide = {"filters": 6, "groups": 2, "kernel_sizes": (1, 3), "expansion": 1.0}
-        yield Example(cls, wide, images, name="no_shortcut")
+        yield Example(cls, wide, images, name="no_shortcut", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -9,6 +9,7 @@ from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.yolo.bottleneck import Bottleneck
 from dl_techniques.layers.yolo.c3k_block import C3kBlock
 from dl_techniques.layers.yolo.composite import Composite, share_of
@@ -37,8 +38,8 @@ class C3k2Block(Composite):
         shortcut: Whether the bottlenecks have one.
         activation: Activation of all convolutions; see `ConvBlock`.
         kernel_initializer: Initializer of all kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -113,8 +114,14 @@ class C3k2Block(Composite):
     def examples(cls) -> Iterator[Example]:
         """A chain of two bottlenecks, and one `C3kBlock`."""
         images = TensorSpec((2, 4, 3, 5))
-        yield Example(cls, {"filters": 8, "n": 2}, images)
-        yield Example(cls, {"filters": 8, "c3k": True, "shortcut": False}, images, name="c3k")
+        yield Example(cls, {"filters": 8, "n": 2}, images, traits=BATCH_NORMALIZED)
+        yield Example(
+            cls,
+            {"filters": 8, "c3k": True, "shortcut": False},
+            images,
+            name="c3k",
+            traits=BATCH_NORMALIZED,
+        )
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -9,6 +9,7 @@ from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.yolo.bottleneck import Bottleneck
 from dl_techniques.layers.yolo.composite import Composite, share_of
 
@@ -35,8 +36,8 @@ class C3kBlock(Composite):
         kernel_size: Odd size of the bottlenecks' kernels.
         activation: Activation of all convolutions; see `ConvBlock`.
         kernel_initializer: Initializer of all kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -114,9 +115,11 @@ class C3kBlock(Composite):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Two bottlenecks, and one without shortcut."""
-        yield Example(cls, {"filters": 4}, TensorSpec((2, 4, 3, 5)))
+        yield Example(cls, {"filters": 4}, TensorSpec((2, 4, 3, 5)), traits=BATCH_NORMALIZED)
         single = {"filters": 8, "n": 1, "shortcut": False, "groups": 2, "kernel_size": 5}
-        yield Example(cls, single, TensorSpec((2, 4, 3, 8)), name="no_shortcut")
+        yield Example(
+            cls, single, TensorSpec((2, 4, 3, 8)), name="no_shortcut", traits=BATCH_NORMALIZED
+        )
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -10,7 +10,7 @@ from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, upcast
 from dl_techniques.layers.arguments import require_integers, require_shares
-from dl_techniques.layers.conv.channels_last import channels_of
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
 from dl_techniques.layers.yolo.levels import maps_of, shapes_of
@@ -35,10 +35,11 @@ class YOLOv12ClassificationHead(Composite):
         hidden: Channels of the convolution block (1280 is usual), or `None` for none.
         use_max_pooling: Whether the classifier sees the maxima beside the means.
         dropout: Rate of dropped features in training.
+        seed: Seed of the draws of `dropout`.
         activation: Activation of the convolution block; see `ConvBlock`.
         kernel_initializer: Initializer of all kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)` or a list of them; height and width may be unknown.
@@ -68,6 +69,7 @@ class YOLOv12ClassificationHead(Composite):
         hidden: int | None = None,
         use_max_pooling: bool = False,
         dropout: float = 0.0,
+        seed: int | None = None,
         activation: Any = "silu",
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
@@ -81,8 +83,11 @@ class YOLOv12ClassificationHead(Composite):
         self.hidden = hidden
         self.use_max_pooling = use_max_pooling
         self.dropout = dropout
+        self.seed = seed
         self.conv = None if hidden is None else self._conv(hidden)
-        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy) if dropout else None
+        self.drop = (
+            keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy) if dropout else None
+        )
         self.classify = keras.layers.Dense(
             num_classes,
             kernel_initializer=fresh_initializer(self.kernel_initializer),
@@ -116,7 +121,9 @@ class YOLOv12ClassificationHead(Composite):
             # In float32: a sum over the positions leaves the range of float16.
             pooled.append(ops.cast(ops.mean(upcast(x), axis=(1, 2)), self.compute_dtype))
             if self.use_max_pooling:
-                pooled.append(ops.max(x, axis=(1, 2)))
+                # Keras on PyTorch refuses the maximum of an empty batch.
+                empty = x.shape[0] == 0
+                pooled.append(x[:, 0, 0] if empty else ops.max(x, axis=(1, 2)))
         features = ops.concatenate(pooled, axis=-1)
         if self.drop is not None:
             features = self.drop(features, training=training)
@@ -133,7 +140,7 @@ class YOLOv12ClassificationHead(Composite):
         dropping = {"num_classes": 3, "use_max_pooling": True, "dropout": 0.5}
         yield Example(cls, dropping, levels, traits=frozenset({"stochastic"}))
         single = {"num_classes": 2, "hidden": 6}
-        yield Example(cls, single, TensorSpec((2, 2, 3, 4)), name="hidden")
+        yield Example(cls, single, TensorSpec((2, 2, 3, 4)), name="hidden", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

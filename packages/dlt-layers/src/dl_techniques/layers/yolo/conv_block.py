@@ -18,6 +18,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import (
+    BATCH_NORMALIZED,
     ChannelsLastLayer,
     channels_of,
     strided,
@@ -51,8 +52,8 @@ class ConvBlock(ChannelsLastLayer):
         norm_epsilon: Added to the variance.
         kernel_initializer: Initializer of the kernel.
         kernel_regularizer: Regularizer of the kernel.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -185,11 +186,17 @@ class ConvBlock(ChannelsLastLayer):
     def examples(cls) -> Iterator[Example]:
         """A pointwise, a strided grouped and a dilated depthwise convolution."""
         images = TensorSpec((2, 5, 6, 4))
-        yield Example(cls, {"filters": 3}, images)
+        yield Example(cls, {"filters": 3}, images, traits=BATCH_NORMALIZED)
         strided = {"filters": 6, "kernel_size": 3, "strides": 2, "groups": 2}
-        yield Example(cls, strided, images, name="strided")
+        yield Example(cls, strided, images, name="strided", traits=BATCH_NORMALIZED)
         depthwise = {"filters": 4, "kernel_size": 3, "groups": 4, "dilation_rate": 2}
-        yield Example(cls, {**depthwise, "activation": None}, images, name="depthwise")
+        yield Example(
+            cls,
+            {**depthwise, "activation": None},
+            images,
+            name="depthwise",
+            traits=BATCH_NORMALIZED,
+        )
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -11,7 +11,7 @@ from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers
-from dl_techniques.layers.conv.channels_last import channels_of
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
 from dl_techniques.layers.yolo.levels import checked_strides, maps_of, require_levels, shapes_of
@@ -48,8 +48,8 @@ class YOLOv12DetectionHead(Composite):
         strides: Pixels of the image for a step in each level.
         activation: Activation of the convolutions; see `ConvBlock`.
         kernel_initializer: Initializer of all kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         A list of `(batch, height, width, channels)`, one for each stride; height and width may be
@@ -160,9 +160,14 @@ class YOLOv12DetectionHead(Composite):
     def examples(cls) -> Iterator[Example]:
         """Two levels, and one."""
         levels = [TensorSpec((2, 4, 3, 4)), TensorSpec((2, 2, 2, 6))]
-        yield Example(cls, {"num_classes": 3, "reg_max": 4, "strides": (8, 16)}, levels)
+        yield Example(
+            cls,
+            {"num_classes": 3, "reg_max": 4, "strides": (8, 16)},
+            levels,
+            traits=BATCH_NORMALIZED,
+        )
         single = {"num_classes": 2, "reg_max": 2, "strides": (4,)}
-        yield Example(cls, single, TensorSpec((2, 2, 3, 4)), name="single")
+        yield Example(cls, single, TensorSpec((2, 2, 3, 4)), name="single", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers, require_one_of
+from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
 from dl_techniques.layers.yolo.levels import checked_strides, maps_of, require_levels, shapes_of
@@ -41,8 +42,8 @@ class YOLOv12SegmentationHead(Composite):
             kernel and strides of the first stride.
         activation: Activation of the convolutions; see `ConvBlock`.
         kernel_initializer: Initializer of all kernels.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         A list of `(batch, height, width, channels)`, one for each stride; height and width may be
@@ -67,6 +68,11 @@ class YOLOv12SegmentationHead(Composite):
         Tian et al., "YOLOv12: Attention-Centric Real-Time Object Detectors", arXiv:2502.12524,
         for the features.
     """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "finite_differences": "TensorFlow resizes images in float32, whatever their dtype, where "
+        "a difference of 1e-6 is lost. The oracle compares the gradients.",
+    }
 
     def __init__(
         self,
@@ -149,10 +155,15 @@ class YOLOv12SegmentationHead(Composite):
     def examples(cls) -> Iterator[Example]:
         """Two levels whose sizes are no multiples, and one enlarged by a convolution."""
         levels = [TensorSpec((2, 3, 5, 4)), TensorSpec((2, 2, 3, 6))]
-        yield Example(cls, {"num_classes": 3, "filters": 4, "strides": (2, 4)}, levels)
+        yield Example(
+            cls,
+            {"num_classes": 3, "filters": 4, "strides": (2, 4)},
+            levels,
+            traits=BATCH_NORMALIZED,
+        )
         single = {"num_classes": 2, "filters": 4, "strides": (2,), "fusion": "sum"}
         single |= {"upsampling": "conv2d_transpose"}
-        yield Example(cls, single, TensorSpec((2, 2, 3, 4)), name="single")
+        yield Example(cls, single, TensorSpec((2, 2, 3, 4)), name="single", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
