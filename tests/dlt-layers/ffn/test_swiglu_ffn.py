@@ -11,11 +11,6 @@ from dl_techniques.layers.ffn import SwiGLUFFN
 ID = "dl_techniques>SwiGLUFFN"
 
 
-def dense_pairs(dense, linear):
-    pairs = [(dense.kernel, linear.weight, np.transpose)]
-    return pairs if linear.bias is None else [*pairs, (dense.bias, linear.bias, np.asarray)]
-
-
 def test_equals_the_formula(verify):
     rng = np.random.default_rng(0)
     layer = SwiGLUFFN(hidden_dim=7, output_dim=3, use_bias=True)
@@ -56,7 +51,7 @@ def test_gate_and_value_start_different_and_dropout_is_only_for_training():
 
 
 @pytest.mark.oracle
-def test_equals_llama_mlp_with_gradients(transformers, agree):
+def test_equals_llama_mlp_with_gradients(transformers, agree, dense_pairs):
     llama = pytest.importorskip("transformers.models.llama.modeling_llama")
     peer = llama.LlamaMLP(
         transformers.LlamaConfig(hidden_size=12, intermediate_size=20, num_attention_heads=2)
@@ -74,7 +69,7 @@ def test_equals_llama_mlp_with_gradients(transformers, agree):
 
 
 @pytest.mark.oracle
-def test_equals_timm_with_gradients(timm, agree):
+def test_equals_timm_with_gradients(timm, agree, dense_pairs):
     peer = pytest.importorskip("timm.layers.mlp").SwiGLU(7, 11)
     layer = SwiGLUFFN(hidden_dim=11, use_bias=True)
     x = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")

@@ -176,11 +176,14 @@ class DifferentialFFN(FeedForward):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Plain branches, gated ones with a fixed lambda, dropout."""
+        """Plain branches, gated ones with a fixed lambda, dropout.
+
+        Wide enough that no token closes all gates: LN would show the rounding of what is left.
+        """
         tokens = TensorSpec((2, 3, 4))
         traits = frozenset({"permutation_equivariant"})
-        yield Example(cls, {"hidden_dim": 6}, tokens, traits=traits)
-        gated = {"hidden_dim": 5, "output_dim": 3, "gated": True}
+        yield Example(cls, {"hidden_dim": 16}, tokens, traits=traits)
+        gated = {"hidden_dim": 16, "output_dim": 3, "gated": True}
         fixed = {"lambda_init": 0.5, "trainable_lambda": False}
         yield Example(cls, {**gated, **fixed}, tokens, traits=traits, name="gated")
         drops = {"hidden_dim": 6, "dropout": 0.5, "seed": 1}

@@ -117,8 +117,8 @@ class DecoupledMaxLogit(Layer):
         w = ops.cast(self.kernel, f.dtype)
         logits = ops.matmul(f, w)
         length = norm(f, (len(f.shape) - 1,))
-        cosine = logits / norm(w, (0,))
-        cosine = ops.max(cosine, axis=-1, keepdims=True) / length
+        # `max` refuses an empty batch on PyTorch.
+        cosine = ops.top_k(logits / norm(w, (0,)), 1)[0] / length
         score = self.constant * cosine + length
         parts = (score, cosine, length) if self.return_parts else (score,)
         outputs = (logits, *(ops.squeeze(part, -1) for part in parts))
