@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,6 +79,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made = Site(tmp_path / "site")
     made.folder.mkdir()
     monkeypatch.syspath_prepend(str(made.folder))
+    # The kit loads models in interpreters of its own.
+    monkeypatch.setenv("PYTHONPATH", str(made.folder), prepend=os.pathsep)
     registry.refresh()
     yield made
     registry.refresh()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -53,6 +54,81 @@ def test_info_shows_signature_docstring_and_provider(capsys):
 def test_static_info_needs_no_import(capsys):
     assert main(["info", "RMSNorm", "--static", "--json"]) == 0
     assert "docstring" not in json.loads(capsys.readouterr().out)["component"]
+
+
+SHY = '''
+from dl_techniques.core import Component, Example, Fresh, component
+
+
+@component("acme_shy>Shy", kind="callback")
+class Shy(Component):
+    """Has settings that JSON has not."""
+
+    def __init__(self, a=1):
+        self.a = a
+
+    @classmethod
+    def examples(cls):
+        print("noise")
+        {0}
+'''
+
+
+def install_shy(site, examples):
+    record = {
+        "id": "acme_shy>Shy",
+        "kind": "callback",
+        "object": "acme_shy.shy:Shy",
+        "summary": "x",
+    }
+    site.install("acme_shy", components=[record], shy=SHY.format(examples))
+
+
+def test_info_shows_settings_that_json_has_not(site, capsys):
+    install_shy(
+        site,
+        'yield Example(cls, {"a": {1: [float("nan"), (2, {3}, None)], "b": Fresh(dict)}})\n'
+        "        while True: yield Example(cls)",
+    )
+    assert main(["info", "acme_shy>Shy", "--json"]) == 0
+    captured = capsys.readouterr()
+    examples = json.loads(captured.out)["component"]["examples"]
+    assert examples[0] == {"a": {"1": ["nan", [2, "{3}", None]], "b": "(made anew)"}}
+    assert len(examples) == 20
+    assert "noise" in captured.err
+    assert main(["info", "acme_shy>Shy"]) == 0
+
+
+def test_info_of_a_component_whose_examples_fail_names_it_and_the_way_around(site, capsys):
+    install_shy(site, 'raise RuntimeError("boom")')
+    assert main(["info", "acme_shy>Shy"]) == 1
+    error = capsys.readouterr().err
+    for part in ("acme_shy 1.0", "RuntimeError: boom", "--static"):
+        assert part in error
+    assert main(["info", "acme_shy>Shy", "--static"]) == 0
+
+
+def test_a_terminal_that_lacks_characters_gets_escapes(site):
+    record = {"id": "acme_far>f", "kind": "function", "object": "acme_far.f:f"}
+    site.install("acme_far", components=[{**record, "summary": "\u03b1 \u4e2d"}])
+    environment = {**os.environ, "PYTHONPATH": str(site.folder), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "dl_techniques.core.cli", "list", "--distribution", "acme_far"]
+    child = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert child.returncode == 0
+    assert b"\\u03b1 \\u4e2d" in child.stdout
+
+
+def test_list_tells_of_problems_on_standard_error_only(site, capsys):
+    (site.install("acme_bad", components=[]) / "components.json").write_text("{")
+    assert main(["list", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"schema", "components", "problems"}
+    (problem,) = answer["problems"]
+    assert problem["distribution"] == "acme_bad"
+    assert main(["list", "--distribution", "acme_bad"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "(no components)\n"
+    assert "1 problem on the way" in captured.err
 
 
 def test_an_unknown_component_is_one_line_with_the_nearest_names(capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -34,13 +35,16 @@ def run(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; by default those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _accept_all_characters()
     try:
         options = _parse(arguments)
-        code: int = options.func(options)
+        code = options.func(options)
         sys.stdout.flush()
-        return code
-    except SystemExit as error:  # argparse's own, after it has said why
-        return error.code if isinstance(error.code, int) else 1
+        return int(code or 0)  # a plugin's command may return nothing
+    except SystemExit as error:  # argparse's, after it has said why, or a plugin's
+        if isinstance(error.code, str):
+            complain(error.code)
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
@@ -75,9 +79,28 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         command = subparsers.add_parser(name, help=help_text, description=f"{help_text}.")
         if name == asked:
             importlib.import_module(f"dl_techniques.core.cli.{module}").configure(command)
-    if asked not in COMMANDS:
-        # Only here, and for --help, plugins are imported: they may bring further commands.
-        from dl_techniques.core.catalog import registry
+    help_asked = asked is None and not {"-h", "--help"}.isdisjoint(arguments)
+    if help_asked or not (asked is None or asked in COMMANDS):
+        _add_commands_of_plugins(subparsers)
+    options = parser.parse_args(arguments)
+    if not callable(getattr(options, "func", None)):
+        raise UserError(f"The plugin that brings the command {asked!r} gives it nothing to do.")
+    return options
 
-        registry.plugins.call("dl_commands", subparsers=subparsers)
-    return parser.parse_args(arguments)
+
+def _add_commands_of_plugins(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Import plugins, which no built-in command does: they may bring further ones."""
+    from dl_techniques.core.catalog import registry
+
+    registry.plugins.call("dl_commands", subparsers=subparsers)
+    for problem in registry.plugins.problems:
+        complain(str(problem))
+
+
+def _accept_all_characters() -> None:
+    """Escape what the terminal's encoding lacks, rather than fail in the middle of a table."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

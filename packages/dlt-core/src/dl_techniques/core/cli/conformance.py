@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any, NamedTuple
 
 from dl_techniques.core.catalog import registry
 from dl_techniques.core.cli.output import UserError, say, say_json
+from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import UnknownComponent
+from dl_techniques.core.importing import describe, stdout_diverted
+
+
+class Outcome(NamedTuple):
+    """What became of one component."""
+
+    id: str
+    report: Any
+    """The kit's `Report`; `None` if it could not be checked."""
+    error: str | None
+    """Why it could not be checked."""
+
+    @property
+    def checks(self) -> int:
+        """How many checks were run; those that do not apply do not count."""
+        return sum(r.status != "not_applicable" for r in self.report or ())
+
+    @property
+    def failures(self) -> int:
+        """How many checks failed that must not."""
+        return len(self.report.failures) if self.report is not None else 0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser: The command's parser.
     """
     parser.add_argument("target", help="a distribution, or the identifier of a component")
+    parser.add_argument(
+        "--only", action="append", metavar="CHECK", help="only this check; may be repeated"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(func=run)
 
@@ -26,31 +52,50 @@ def run(options: argparse.Namespace) -> int:
     Args:
         options: The parsed arguments.
     """
+    outcomes = []
+    for entry in _entries(options.target):
+        outcome = _check(entry, options.only)
+        outcomes.append(outcome)
+        if not options.json:
+            say(f"{outcome.id}: {outcome.error or outcome.report.summary()}")
+    checks = sum(outcome.checks for outcome in outcomes)
+    failures = sum(outcome.failures for outcome in outcomes)
+    errors = sum(outcome.error is not None for outcome in outcomes)
+    if options.json:
+        components = [_record(outcome) for outcome in outcomes]
+        say_json(components=components, checks=checks, failures=failures, errors=errors)
+    else:
+        say(
+            f"{len(outcomes)} component(s), {checks} checks, {failures} failures, "
+            f"{errors} could not be checked"
+        )
+    return int(failures > 0 or errors > 0)
+
+
+def _entries(target: str) -> list[Entry]:
+    entries = list(registry.list(distribution=target))
+    if entries:
+        return entries
+    try:
+        return [registry.find(target)]
+    except UnknownComponent as error:
+        raise UserError(
+            f"No distribution {target!r} with components is installed. {error}"
+        ) from error
+
+
+def _check(entry: Entry, only: list[str] | None) -> Outcome:
     from dl_techniques.core.testing import check_component
 
-    identifiers = _identifiers(options.target)
-    reports = []
-    for identifier in identifiers:
-        report = check_component(registry.load(identifier))
-        reports.append(report)
-        if not options.json:
-            say(f"{identifier}: {report.summary()}")
-    if options.json:
-        say_json(reports=[report.to_json() for report in reports])
-    checks = sum(len(report) for report in reports)
-    failures = sum(len(report.failures) for report in reports)
-    if not options.json:
-        say(f"{len(identifiers)} components, {checks} checks, {failures} failures")
-    if not checks:
-        raise UserError(f"No check was run for {options.target!r}.")
-    return int(failures > 0)
-
-
-def _identifiers(target: str) -> list[str]:
-    entries = registry.list(distribution=target)
-    if entries:
-        return [entry.id for entry in entries]
     try:
-        return [registry.find(target).id]
-    except UnknownComponent as error:
-        raise UserError(f"{target!r} is no installed distribution, either. {error}") from error
+        with stdout_diverted():  # what a component prints must not mix with the answer
+            report = check_component(registry.load(entry.id), only=only)
+    except (Exception, SystemExit) as error:
+        return Outcome(entry.id, None, describe(error))
+    outcome = Outcome(entry.id, report, None)
+    return outcome if outcome.checks else outcome._replace(error="no check was run")
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    results = outcome.report.to_json()["results"] if outcome.report is not None else []
+    return {"id": outcome.id, "error": outcome.error, "results": results}

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import itertools
+import math
+from typing import Any, Final
 
 from dl_techniques.core.catalog import registry
 from dl_techniques.core.cli.output import say, say_json
 from dl_techniques.core.entry import Entry
+from dl_techniques.core.errors import ComponentError
+from dl_techniques.core.example import Fresh
+from dl_techniques.core.importing import describe, stdout_diverted
+from dl_techniques.core.listing import Listing
+
+_MOST_EXAMPLES: Final = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     entry = registry.find(options.id)
     details = {} if options.static else _details(entry)
     if options.json:
-        (record,) = type(registry.list())([entry]).records()
+        (record,) = Listing([entry]).records()
         say_json(component={**record, **details})
         return 0
     say(_text(entry, details))
@@ -45,12 +53,24 @@ def _details(entry: Entry) -> dict[str, Any]:
     import inspect
 
     target = registry.load(entry.id)
+    try:
+        with stdout_diverted():
+            examples = [_plain(dict(example.config)) for example in _examples(target)]
+        signature = f"{target.__name__}{_signature(target)}"
+    except (Exception, SystemExit) as error:  # `examples` is the component's own code
+        raise ComponentError(
+            f"{entry.id} of {entry.distribution} {entry.version} cannot be shown: "
+            f"{describe(error)}. Without its code: dl-techniques info {entry.id!r} --static",
+            id=entry.id,
+            distribution=entry.distribution,
+        ) from error
+    documentation = inspect.getdoc(target) or ""
+    return {"signature": signature, "docstring": documentation, "examples": examples}
+
+
+def _examples(target: Any) -> list[Any]:
     examples = getattr(target, "examples", None)
-    return {
-        "signature": f"{target.__name__}{_signature(target)}",
-        "docstring": inspect.getdoc(target) or "",
-        "examples": [dict(_shown(example.config)) for example in examples()] if examples else [],
-    }
+    return list(itertools.islice(examples(), _MOST_EXAMPLES)) if callable(examples) else []
 
 
 class _Annotation:
@@ -76,9 +96,16 @@ def _signature(target: Any) -> Any:
     return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
-def _shown(config: Any) -> list[tuple[str, Any]]:
-    plain = (str, int, float, bool, type(None), tuple, list, dict)
-    return [(key, v if isinstance(v, plain) else repr(v)) for key, v in config.items()]
+def _plain(value: Any) -> Any:
+    """A setting as JSON types; what has none shows itself."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Fresh):
+        return "(made anew)"
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return value if isinstance(value, str | int | float | None) and finite else repr(value)
 
 
 def _text(entry: Entry, details: dict[str, Any]) -> str:
