@@ -221,6 +221,10 @@ def test_another_projects_core_is_recognised(site: Any, tmp_path: Path, tools: A
     assert foreign_core(core("top", "1.2", top_level_txt="dlt\n"))
     assert not foreign_core(core("ours", "0.1.0", RECORD="dl_techniques/core/errors.py,,\n"))
     assert not foreign_core([str(site.folder)])
+    site.metadata("other-core", "2026.1.0")
+    unreadable = core("odd", "1.2")
+    Path(unreadable[0], "dlt_core-1.2.dist-info", "RECORD").mkdir()
+    assert not foreign_core([*unreadable, str(site.folder)])
 
 
 def test_no_exported_name_is_hidden_by_a_module() -> None:
@@ -229,3 +233,13 @@ def test_no_exported_name_is_hidden_by_a_module() -> None:
 
     modules = {file.stem for file in Path(str(core.__file__)).parent.glob("*.py")}
     assert not modules & set(core.__all__)
+
+
+def test_many_problems_are_counted_and_the_first_are_shown(site: Any) -> None:
+    lines = "nonsense\n" * 30
+    site.metadata(site.name("bad"), entry_points=f"[dl_techniques.components]\n{lines}")
+    with pytest.raises(UnknownComponent, match=r"30 problem\(s\)") as refusal:
+        Registry([site.folder]).find("Nothing")
+    assert len(refusal.value.problems) == 30
+    assert str(refusal.value).count("line ") == 10
+    assert "doctor" in str(refusal.value)

@@ -426,3 +426,96 @@ def test_what_is_installed_twice_harmlessly_is_no_problem(
     registry = site.registry()
     assert registry.find(broken.id).version == "1.0"
     assert not [p for p in registry.problems if p.distribution == broken.package]
+
+
+def test_a_distribution_that_hides_the_components_of_another_copy(
+    site: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy that an import takes has no components; the other one has, and is named."""
+    broken = Broken(site, tools)
+    broken.install()
+    first = type(site)(tmp_path / "first")
+    first.metadata(broken.package, "0.5")
+    monkeypatch.setattr(sys, "path", [str(first.folder), *sys.path])
+    registry = site.registry()
+    assert broken.id not in {entry.id for entry in registry.list()}
+    [problem] = [p for p in registry.problems if p.distribution == broken.package]
+    assert "a copy without components" in problem.message
+
+
+def test_metadata_inside_an_archive(site: Any, tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel on the path: its metadata are read, and its components refused with a reason."""
+    name = site.name("zipped")
+    archive = site.folder / f"{name}-1.0.whl"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(f"{name}/__init__.py", "raise SystemExit")
+        file.writestr(f"{name}/components.json", "{}")
+        folder = f"{name}-1.0.dist-info"
+        file.writestr(f"{folder}/METADATA", f"Name: {name}\nVersion: 1.0\n\n")
+        file.writestr(f"{folder}/entry_points.txt", tools.components_group(name))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(archive)])
+    [problem] = [p for p in site.registry().problems if p.distribution == name]
+    assert "archive" in problem.message
+
+
+def test_a_manifest_in_several_folders_of_a_namespace(
+    site: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Broken(site, tools)
+    (broken.folder / "__init__.py").unlink()
+    broken.install()
+    other = type(site)(tmp_path / "other")
+    other.package(broken.package)
+    other.manifest(broken.package, [])
+    (other.folder / broken.package / "__init__.py").unlink()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(other.folder)])
+    [problem] = [p for p in site.registry().problems if p.distribution == broken.package]
+    assert "several folders" in problem.message
+
+
+def test_a_finder_with_distributions_of_its_own(
+    site: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Distributions need not be folders; those that cannot even be named are problems."""
+    from importlib.metadata import Distribution
+
+    broken = Broken(site, tools)
+
+    class Held(Distribution):
+        def __init__(self, files: dict[str, str]) -> None:
+            self.files_ = files
+
+        def read_text(self, filename: str) -> str | None:
+            return self.files_.get(filename)
+
+        def locate_file(self, path: Any) -> Path:
+            return Path(path)
+
+    class Nameless(Held):
+        @property
+        def metadata(self) -> Any:
+            raise RuntimeError("no metadata")
+
+        def read_text(self, filename: str) -> str | None:
+            raise RuntimeError("no text")
+
+    named = Held(
+        {
+            "METADATA": f"Name: {broken.package}\nVersion: 3.0\n\n",
+            "entry_points.txt": tools.components_group(broken.package),
+        }
+    )
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+            return None
+
+        @staticmethod
+        def find_distributions(context: Any = None) -> list[Distribution]:
+            return [Nameless({}), named]
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    registry = site.registry()
+    assert registry.find(broken.id).version == "3.0"
+    assert any("no text" in p.message for p in registry.problems)

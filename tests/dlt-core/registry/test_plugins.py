@@ -112,6 +112,12 @@ def test_ctrl_c_in_a_hook_is_not_swallowed(site: Any) -> None:
         answers(site.registry(), "dl_doctor")
 
 
+def test_a_hook_that_does_not_exist_is_the_callers_mistake(site: Any) -> None:
+    plugin(site, "healthy", HEALTHY)
+    with pytest.raises(AttributeError, match="dl_nonsense"):
+        answers(site.registry(), "dl_nonsense")
+
+
 def test_two_plugins_of_one_name_both_answer(site: Any) -> None:
     first, second = (plugin(site, stem, HEALTHY) for stem in ("first", "second"))
     assert {first, second} <= set(answers(site.registry(), "dl_doctor"))
@@ -164,9 +170,12 @@ def test_notifications(site: Any, tmp_path: Any) -> None:
         "@hookimpl\ndef dl_model_loaded(model): calls.append(model)\n"
     )
     package = plugin(site, "notified", source)
+    plugin(site, "deaf", HEALTHY)
+    talks = plugin(site, "talks", HEAD + "@hookimpl\ndef dl_model_loaded(): return 'heard'\n")
     plugins = site.registry().plugins
     assert plugins.call("dl_model_saved", path="a.keras", provenance={"k": 1}) == []
-    assert plugins.call("dl_model_loaded", model="model", provenance={}) == []
+    [answer] = plugins.call("dl_model_loaded", model="model", provenance={})
+    assert (answer.plugin.distribution, answer.value) == (talks, "heard")
     assert sys.modules[f"{package}.hooks"].calls == [("a.keras", {"k": 1}), "model"]
 
 
@@ -223,6 +232,7 @@ REFUSED = {
     "foreign": ("[foreign, make(2)]", "must live inside"),
     "hostile": ("[Hostile(), make(2)]", "trap"),
     "family": ("[ours, make(2)]", "namespace"),
+    "alias": ("[strange, make(2)]", "another namespace"),
 }
 
 
@@ -238,6 +248,8 @@ def foreign(x): return x
 foreign.__module__ = "string"
 @component("dl_techniques>Stolen{site.serial}", kind="function")
 def ours(x): return x
+@component("{package}>Strange", kind="function", aliases=("other>Strange",))
+def strange(x): return x
 class Hostile:
     @property
     def __dict__(self): raise RuntimeError("trap")
@@ -295,4 +307,5 @@ def test_plugins_may_be_objects(site: Any) -> None:
     plugin(site, "object", source, f"{package}.hooks:made")
     plugins = Plugins()
     assert package in {p.distribution for p in plugins}
+    assert len(plugins) == len(list(plugins))
     assert package in {a.plugin.distribution for a in plugins.call("dl_doctor")}

@@ -86,7 +86,7 @@ def test_texts(scale: str) -> None:
 )
 def test_names_of_keras(kind: str, text: str, expected: type) -> None:
     made = resolve(text, kind=kind)
-    assert type(made) is expected
+    assert isinstance(made, expected)
     assert resolve(text, kind=kind) is not made
 
 
@@ -111,6 +111,7 @@ def test_defaults_apply_only_where_they_are_accepted() -> None:
     assert not accepts(Block, "epsilon")
     assert accepts(keras.activations.gelu, "approximate")
     assert not accepts(lambda x, /: x, "x")
+    assert not accepts(lambda **rest: rest, "x")  # it takes anything, but knows nothing of it
 
 
 def test_configurations(scale: str) -> None:
@@ -125,6 +126,8 @@ def test_configurations(scale: str) -> None:
     renamed = {**whole, "registered_name": f"{package}>Old{name}"}
     assert resolve(renamed, kind="layer").factor == 2.0
     assert resolve({"class_name": "Dense", "config": {"units": 3}}, kind="layer").units == 3
+    wrapped = {**whole, "config": {**whole["config"], "factor": [{**whole}, 2]}}
+    assert len(resolve(wrapped, kind="layer").factor) == 2
     nested = {"class_name": "TimeDistributed", "config": {"layer": whole}}
     assert resolve(nested, kind="layer").layer.factor == 2.0
     function = keras.saving.serialize_keras_object(keras.activations.silu)

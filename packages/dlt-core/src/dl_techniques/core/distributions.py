@@ -94,8 +94,7 @@ def foreign_core(path: Sequence[str] | None = None) -> tuple[Problem, ...]:
         if normalize(_from_folder(where)[0]) != "dlt-core":
             continue
         version = _headers(distribution, where, [])[1]
-        major = re.match(r"\d+", version)
-        if (major and int(major[0]) >= _FIRST_CALENDAR_VERSION) or _owns_dlt(distribution):
+        if _is_calendar(version) or _owns_dlt(distribution):
             message = (
                 f"dlt-core {version} is dltHub's data loader, not the core of dl_techniques. "
                 "Install the right one with: pip install 'dlt-core>=0.1,<1'"
@@ -104,10 +103,18 @@ def foreign_core(path: Sequence[str] | None = None) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def _is_calendar(version: str) -> bool:
+    major = re.match(r"\d{1,9}", version)
+    return major is not None and int(major[0]) >= _FIRST_CALENDAR_VERSION
+
+
 def _owns_dlt(distribution: Distribution) -> bool:
-    top_level = (_content(distribution, "top_level.txt", _MAX_ENTRY_POINTS) or b"").split()
-    record = _content(distribution, "RECORD", _MAX_METADATA) or b""
-    return b"dlt" in top_level or re.search(rb"(?m)^dlt/", record) is not None
+    try:
+        top_level = _content(distribution, "top_level.txt", _MAX_ENTRY_POINTS) or b""
+        record = _content(distribution, "RECORD", _MAX_METADATA) or b""
+    except OSError:  # then the version alone decides
+        return False
+    return b"dlt" in top_level.split() or re.search(rb"(?m)^dlt/", record) is not None
 
 
 def _distributions(path: Sequence[str] | None, problems: list[Problem]) -> Iterator[Distribution]:
@@ -144,8 +151,6 @@ def _examine(
         return
     faults: list[Problem] = []
     name, version = _headers(distribution, where, faults)
-    if normalize(name) != short and _hidden(normalize(name)):
-        return
     entry_points, malformed = _parse(content)
     provider = Provider(name, version, where, entry_points)
     if short in seen:
@@ -241,7 +246,7 @@ def _location(distribution: Distribution) -> str:
         name, version = distribution.metadata["Name"], distribution.version
     except Exception as error:  # a foreign finder's distribution is foreign code
         name, version = "unknown", type(error).__name__
-    return f"{name}-{version}.dist-info"
+    return f"{str(name).replace('-', '_')}-{version}.dist-info"
 
 
 def _from_folder(where: str) -> tuple[str, str]:

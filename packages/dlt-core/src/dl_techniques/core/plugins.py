@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import pluggy
@@ -78,7 +78,7 @@ class Plugins:
         """What went wrong while plugins were loaded, and at each hook's latest call."""
         return (*self._loading, *self._calling.values())
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Plugin]:
         return iter(tuple(self._plugins))
 
     def __len__(self) -> int:
