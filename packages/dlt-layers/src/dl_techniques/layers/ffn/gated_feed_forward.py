@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dl_techniques.core import Shape, Tensor
 from dl_techniques.layers.ffn.feed_forward import FeedForward
+from dl_techniques.layers.parts import build_part
 
 
 class GatedFeedForward(FeedForward):
@@ -13,24 +16,23 @@ class GatedFeedForward(FeedForward):
     adapter or a sharding rule finds each by its name.
     """
 
+    activation_layer: Any
+
     def build(self, input_shape: Shape) -> None:
-        """Build the three projections."""
+        """Build the three projections and the activation."""
         features, output_dim = self._widths(input_shape)
         hidden_dim = self._hidden_dim(features)
         self.gate = self._dense(hidden_dim, "gate", features)
         self.up = self._dense(hidden_dim, "up", features)
         self.down = self._dense(output_dim, "down", hidden_dim)
+        build_part(self.activation_layer, self.gate.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Gate, drop, project."""
-        hidden = self._activate(self.gate(inputs)) * self.up(inputs)
+        hidden = self.activation_layer(self.gate(inputs)) * self.up(inputs)
         return self.down(self.hidden_dropout(hidden, training=training))
-
-    def _activate(self, gate: Tensor) -> Tensor:
-        """What becomes of the gate's projection."""
-        return gate
 
     def _hidden_dim(self, features: int) -> int:
         """The width of gate and value."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import Example, Rejection, TensorSpec, component, resolve
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
-from dl_techniques.layers.parts import build_part
 
 
 @component(
@@ -89,16 +88,6 @@ class GLUFFN(GatedFeedForward):
         require_integers(hidden_dim=hidden_dim)
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
-
-    def build(self, input_shape: Shape) -> None:
-        """Build the three projections and the activation."""
-        super().build(input_shape)
-        self.built = False
-        build_part(self.activation_layer, self.gate.compute_output_shape(input_shape))
-        self.built = True
-
-    def _activate(self, gate: Tensor) -> Tensor:
-        return self.activation_layer(gate)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

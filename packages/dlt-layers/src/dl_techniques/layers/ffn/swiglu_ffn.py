@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from keras import ops
+import keras
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.core import Example, Rejection, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers, require_positive_numbers
 from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 
@@ -96,9 +96,7 @@ class SwiGLUFFN(GatedFeedForward):
         require_integers(ffn_multiple_of=ffn_multiple_of)
         self.ffn_expansion_factor = ffn_expansion_factor
         self.ffn_multiple_of = ffn_multiple_of
-
-    def _activate(self, gate: Tensor) -> Tensor:
-        return ops.silu(gate)
+        self.activation_layer = keras.activations.silu
 
     def _hidden_dim(self, features: int) -> int:
         if self.hidden_dim is not None:

@@ -68,18 +68,20 @@ def known_sizes(axis: Axis, input_shape: Shape) -> list[int]:
     return [int(size) for size in sizes if size is not None]
 
 
-def broadcast_shape(axis: Axis, input_shape: Shape) -> list[int]:
-    """The shape in which a weight over `axis` broadcasts over the input.
+def spread(weight: Tensor, axis: Axis, x: Tensor) -> Tensor:
+    """A weight over `axis`, shaped to broadcast over `x`.
 
     Args:
+        weight: One number for each position on `axis`.
         axis: One axis or several.
-        input_shape: The whole shape, known on `axis`.
+        x: What it is combined with.
     """
-    rank = len(input_shape)
-    shape = [1] * rank
-    for index, size in zip(positive_axes(axis, rank), known_sizes(axis, input_shape), strict=True):
-        shape[index] = size
-    return shape
+    rank = len(x.shape)
+    axes = positive_axes(axis, rank)
+    if axes[0] == rank - len(axes):
+        return weight
+    sizes = dict(zip(axes, weight.shape, strict=True))
+    return ops.reshape(weight, [sizes.get(index, 1) for index in range(rank)])
 
 
 def sum_square(x: Tensor, axes: Sequence[int], mask: Tensor | None = None) -> Tensor:

@@ -21,11 +21,11 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import require_positive_numbers, require_shares
 from dl_techniques.layers.norms.axes import (
-    broadcast_shape,
     checked_axis,
     known_sizes,
     mean_square,
     positive_axes,
+    spread,
 )
 
 # The power of zero has no gradient; this square is far below those of any other input.
@@ -143,8 +143,7 @@ class CoupledRMSNorm(Layer):
         c = ops.cast(c, x.dtype)
         y = x / (ops.exp(0.5 * c * ops.log(square)) + self.epsilon)
         if self.gamma is not None:
-            broadcast = broadcast_shape(self.axis, tuple(inputs.shape))
-            y = y * ops.reshape(ops.cast(self.gamma, x.dtype), broadcast)
+            y = y * spread(ops.cast(self.gamma, x.dtype), self.axis, x)
         return ops.cast(y, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

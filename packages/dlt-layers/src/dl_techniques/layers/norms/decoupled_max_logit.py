@@ -93,6 +93,7 @@ class DecoupledMaxLogit(Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.supports_masking = True
 
     def build(self, input_shape: Shape) -> None:
         """Create the kernel, `(features, classes)`."""
@@ -129,6 +130,11 @@ class DecoupledMaxLogit(Layer):
         batch = tuple(input_shape[:-1])
         scores = (batch,) * (3 if self.return_parts else 1)
         return ((*batch, self.num_classes), *scores)
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Any:
+        """The input's mask for each output."""
+        del inputs
+        return (previous_mask,) * (4 if self.return_parts else 2)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -19,7 +19,7 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import is_number
-from dl_techniques.layers.norms.axes import broadcast_shape, checked_axis, known_sizes
+from dl_techniques.layers.norms.axes import checked_axis, known_sizes, spread
 
 
 @component(
@@ -121,9 +121,8 @@ class DyTLayer(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """Squash, scale, shift."""
         x = upcast(inputs)
-        broadcast = broadcast_shape(self.axis, tuple(inputs.shape))
         gamma, beta = (
-            ops.reshape(ops.cast(weight, x.dtype), broadcast) for weight in (self.gamma, self.beta)
+            spread(ops.cast(weight, x.dtype), self.axis, x) for weight in (self.gamma, self.beta)
         )
         y = gamma * ops.tanh(ops.cast(self.alpha, x.dtype) * x) + beta
         return ops.cast(y, self.compute_dtype)
