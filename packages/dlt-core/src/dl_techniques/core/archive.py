@@ -216,12 +216,12 @@ class Archive:
         _, disk, first, here, count, length, start, comment = _END.unpack(tail[-_END.size :])
         if comment:
             raise self._error("is truncated: its closing comment is missing.")
+        if disk or first or here != count:
+            raise self._error("claims to be one part of several.")
         if position >= _LOCATOR.size:
             locator = self._at(position - _LOCATOR.size, _LOCATOR.size)
             if locator.startswith(b"PK\6\7"):
                 return self._end64(locator, position - _LOCATOR.size, (count, length, start))
-        if disk or first or here != count:
-            raise self._error("claims to be one part of several.")
         if start + length != position:
             raise self._misplaced(start + length, position)
         return count, length, start

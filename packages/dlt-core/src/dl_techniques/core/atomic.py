@@ -20,6 +20,9 @@ _PARTS: Final = 6  # nothing, key, host, process, token, suffix
 # After a day, a folder of another host or of a process whose number was given away is stale.
 _STALE_SECONDS: Final = 24 * 3600
 
+# The folders in which this process is writing.
+_active: set[str] = set()
+
 
 @contextmanager
 def replacing(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
@@ -54,8 +57,9 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     # Who writes, and for whom: `sweep` reads it back.
     parts = (_key(real), _host(), str(os.getpid()), secrets.token_hex(8))
     folder = real.parent / f".{'.'.join(parts)}{_SUFFIX}"
-    folder.mkdir(mode=0o700)
+    _active.add(folder.name)
     try:
+        folder.mkdir(mode=0o700)
         temporary = folder / real.name
         yield temporary
         sync(temporary)
@@ -66,7 +70,9 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
             _publish(temporary, real)
         sync(real.parent)
     finally:
+        # What cannot be removed now is swept by the next writer.
         shutil.rmtree(folder, ignore_errors=True)
+        _active.discard(folder.name)
 
 
 def sweep(target: Path) -> list[Path]:
@@ -137,6 +143,8 @@ def _stale(folder: Path, host: str, process: int) -> bool:
         return False
     if age > _STALE_SECONDS:
         return True
+    if host == _host() and process == os.getpid():
+        return folder.name not in _active
     # Signal 0 asks whether a process lives; on Windows the same call would interrupt it.
     return os.name == "posix" and host == _host() and not _alive(process)
 

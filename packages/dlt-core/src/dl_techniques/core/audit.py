@@ -142,7 +142,7 @@ class _Walk:
         self.problems: list[ModelFileError] = []
 
     def run(self, config: Any) -> None:
-        if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
+        if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
             self._problem("is not the configuration of a model.", "config", _ASK)
             return
         # Iterators, not items: a list of a million numbers must not cost a million places.

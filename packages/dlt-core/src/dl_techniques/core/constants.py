@@ -43,7 +43,7 @@ def fault(name: str, config: Any) -> str | None:
 
 
 def _array(config: dict[str, Any]) -> str | None:
-    if config.get("dtype") not in _NUMERIC:
+    if not _is_one_of(config.get("dtype"), _NUMERIC):
         return f"holds an array of the dtype {shown(config.get('dtype'))}."
     stack: list[tuple[Any, int]] = [(config.get("value"), 0)]
     while stack:
@@ -61,7 +61,7 @@ def _symbolic(config: dict[str, Any]) -> str | None:
         return "holds a tensor without a shape."
     if not all(size is None or _is_size(size) for size in shape):
         return f"holds a tensor of the impossible shape {shown(str(shape))}."
-    if dtype not in _SYMBOLIC:
+    if not _is_one_of(dtype, _SYMBOLIC):
         return f"holds a tensor of the dtype {shown(dtype)}."
     simple = history is None or (
         isinstance(history, list)
@@ -70,6 +70,10 @@ def _symbolic(config: dict[str, Any]) -> str | None:
         and all(_is_size(index) for index in history[1:])
     )
     return None if simple else "holds a tensor with a malformed history."
+
+
+def _is_one_of(value: Any, known: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in known
 
 
 def _is_size(value: Any) -> bool:

@@ -7,15 +7,17 @@ for ever, in C, where nothing can interrupt them. So the heaps are checked first
 
 from __future__ import annotations
 
-import mmap
 import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _HEAP: Final = b"GCOL\x01\x00\x00\x00"  # signature, version, three reserved bytes
 _SIZE: Final = struct.Struct("<8xQ")
 _OBJECT: Final = struct.Struct("<HH4sQ")  # index, references, reserved, size
 _FREE: Final = 0
+_BLOCK: Final = 1 << 20
+_LARGEST: Final = 8 << 20  # of texts that Keras writes, many thousands
 
 
 def fault(path: Path) -> str | None:
@@ -27,37 +29,47 @@ def fault(path: Path) -> str | None:
     Returns:
         The text of the finding, or `None` if the library may have it.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(_HEAP)
-        while start >= 0:
-            length = _length(data, start)
-            if length is None or not _sound(data, start, length):
+    with path.open("rb") as file:
+        for start in _starts(file):
+            file.seek(start)
+            if not _sound(file.read(_LARGEST)):
                 return f"has a damaged heap at byte {start}."
-            start = data.find(_HEAP, start + length)
     return None
 
 
-def _length(data: mmap.mmap, start: int) -> int | None:
-    if start + _SIZE.size > len(data):
-        return None
-    (length,) = _SIZE.unpack_from(data, start)
-    fits = _SIZE.size + _OBJECT.size <= length <= len(data) - start
-    return int(length) if fits else None
+def _starts(file: BinaryIO) -> Iterator[int]:
+    """Where heaps start: everywhere that one could be found, whoever refers to it."""
+    kept, offset = b"", 0
+    while True:
+        file.seek(offset + len(kept))
+        data = kept + file.read(_BLOCK)
+        found = data.find(_HEAP)
+        while found >= 0:
+            yield offset + found
+            found = data.find(_HEAP, found + 1)
+        if len(data) == len(kept):
+            return
+        # A signature may lie across two blocks.
+        kept, offset = data[1 - len(_HEAP) :], offset + max(len(data) - len(_HEAP) + 1, 0)
 
 
-def _sound(data: mmap.mmap, start: int, length: int) -> bool:
+def _sound(data: bytes) -> bool:
     """Whether the objects lie one behind the other, each once, up to the end of the heap."""
-    position, end = start + _SIZE.size, start + length
+    if len(data) < _SIZE.size:
+        return False
+    (end,) = _SIZE.unpack_from(data)
+    if end > len(data):
+        return False
+    position = _SIZE.size
     seen: set[int] = set()
     while position + _OBJECT.size <= end:
         index, _, reserved, size = _OBJECT.unpack_from(data, position)
         if index == _FREE:
             # The rest of the heap; its size counts its own header.
             return bool(size == end - position)
-        padded = -(-size // 8) * 8
         if reserved != bytes(4) or index in seen or size > end - position:
             return False
         seen.add(index)
-        position += _OBJECT.size + padded
+        position += _OBJECT.size + -(-size // 8) * 8
     # What is left is smaller than an object's header.
-    return position <= end
+    return bool(_SIZE.size <= position <= end)

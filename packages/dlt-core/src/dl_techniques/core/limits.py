@@ -72,9 +72,14 @@ def size_text(count: int) -> str:
         >>> size_text(3 * 2**20)
         '3.0 MiB'
     """
-    size = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            break
-        size /= 1024
-    return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+    if count >> 70:
+        return "more than 1024 EiB"
+    exponent = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    if not exponent:
+        return f"{count} bytes"
+    # In tenths and in integers: what a file declares may be too large for a float.
+    tenths = (10 * count) >> (10 * exponent)
+    return f"{tenths // 10}.{tenths % 10} {_UNITS[exponent]}"
+
+
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import threading
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from dl_techniques.core import compatibility, rebuilding
 from dl_techniques.core.__about__ import CONTRACT, __version__
-from dl_techniques.core.archive import CONFIG, PROVENANCE, REGULAR, WEIGHTS, Archive
+from dl_techniques.core.archive import CONFIG, WEIGHTS, Archive
 from dl_techniques.core.atomic import replacing
 from dl_techniques.core.audit import Audit, audit
 from dl_techniques.core.catalog import registry
@@ -35,6 +34,7 @@ from dl_techniques.core.limits import LIMITS, Limits
 from dl_techniques.core.lookup import known
 from dl_techniques.core.payload import Weight, itemsize
 from dl_techniques.core.provenance import Origin, Provenance
+from dl_techniques.core.sealing import seal
 
 
 def save_model(model: Any, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -75,7 +75,7 @@ def save_model(model: Any, path: str | os.PathLike[str], *, overwrite: bool = Tr
     with replacing(target, overwrite=overwrite) as temporary:
         keras.saving.save_model(model, temporary)
         provenance = _describe(temporary, label=str(target))
-        _seal(temporary, provenance)
+        seal(temporary, provenance)
         _verify(temporary, label=str(target))
     registry.plugins.call("dl_model_saved", path=str(target), provenance=provenance.to_json())
 
@@ -189,18 +189,6 @@ def _origins(found: Audit) -> dict[str, Origin]:
         for use in found.uses
         if use.entry is not None
     }
-
-
-def _seal(file: Path, provenance: Provenance) -> None:
-    """Add the provenance, and give every header its one form, so that any change shows."""
-    with zipfile.ZipFile(file, "a") as archive:
-        member = zipfile.ZipInfo(PROVENANCE)
-        archive.writestr(member, provenance.to_bytes())
-        for item in archive.infolist():
-            item.create_system = 3
-            item.create_version = item.extract_version
-            item.external_attr = REGULAR
-            item.internal_attr = 0
 
 
 def _verify(file: Path, *, label: str) -> None:
