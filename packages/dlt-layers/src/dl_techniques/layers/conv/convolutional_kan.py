@@ -25,6 +25,7 @@ from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
 )
+from dl_techniques.layers.conv.depthwise import centred
 from dl_techniques.layers.parts import build_part
 
 
@@ -219,8 +220,7 @@ class ConvolutionalKAN(ChannelsLastLayer):
     def _zeros(self) -> tuple[tuple[int, int], tuple[int, int]]:
         if self.padding == "valid":
             return (0, 0), (0, 0)
-        height, width = (self.dilation_rate * (size - 1) for size in self.kernel_size)
-        return (height // 2, height - height // 2), (width // 2, width - width // 2)
+        return centred(self.kernel_size, self.dilation_rate)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -34,9 +34,10 @@ def depthwise_conv(
 ) -> Tensor:
     """Convolve each channel with its own kernel.
 
-    XLA on the CPU has no fast depthwise convolution, so there it is written as shifted
-    multiply-adds; every other backend has one, and shifts would be ten times slower than it.
-    JAX 0.10.2, two cores, milliseconds, native / shifted:
+    Three forms, each of them the fastest on its backend and slow on the others.
+
+    XLA on the CPU has no fast depthwise convolution, so on JAX it is written as shifted
+    multiply-adds. JAX 0.10.2, two cores, milliseconds, native / shifted:
 
     | batch x side x side x channels | kernel | forward | forward and gradients |
     |---|---|---|---|
@@ -45,6 +46,10 @@ def depthwise_conv(
     | 2 x 28 x 28 x 96 | 3 x 3 | 3.9 / 0.2 | 11.9 / 3.1 |
     | 8 x 32 x 32 x 16 | 3 x 3 | 6.2 / 0.2 | 16.7 / 2.8 |
     | 2 x 56 x 56 x 64, strides 2 | 5 x 5 | 8.0 / 0.4 | 47.4 / 5.0 |
+
+    On PyTorch, Keras 3.15 copies a channels-last image into another memory layout and back; the
+    same image as a channels-first view is taken as it lies in memory. 2 x 28 x 28 x 192 with
+    5 x 5, one core: 1.0 / 0.25.
 
     Args:
         inputs: `(batch, height, width, channels)`.
@@ -59,16 +64,30 @@ def depthwise_conv(
     taps = int(kernel.shape[0]) * int(kernel.shape[1])
     if taps <= _MOST_TAPS and _xla_on_cpu():
         return _shifted(inputs, kernel, strides, padding, dilation_rate)
-    if any(amount for axis in padding for amount in axis):
+    same = strides == 1 and padding == centred(kernel.shape[:2], dilation_rate)
+    if not same and any(amount for axis in padding for amount in axis):
         inputs = ops.pad(inputs, ((0, 0), *padding, (0, 0)))
-    return ops.depthwise_conv(
-        inputs,
-        kernel,
-        strides=strides,
-        padding="valid",
-        data_format="channels_last",
-        dilation_rate=dilation_rate,
-    )
+    settings = {
+        "strides": strides,
+        "padding": "same" if same else "valid",
+        "dilation_rate": dilation_rate,
+    }
+    if keras.backend.backend() == "torch":
+        view = ops.transpose(inputs, (0, 3, 1, 2))
+        y = ops.depthwise_conv(view, kernel, data_format="channels_first", **settings)
+        return ops.transpose(y, (0, 2, 3, 1))
+    return ops.depthwise_conv(inputs, kernel, data_format="channels_last", **settings)
+
+
+def centred(kernel_size: Sequence[int], dilation_rate: int) -> Padding:
+    """The zeros around an image whose size a kernel with stride one is to keep.
+
+    Args:
+        kernel_size: Height and width of the kernel; for an even size the odd zero comes last.
+        dilation_rate: Distance of neighbouring taps.
+    """
+    height, width = (dilation_rate * (int(size) - 1) for size in kernel_size)
+    return (height // 2, height - height // 2), (width // 2, width - width // 2)
 
 
 def _xla_on_cpu() -> bool:
@@ -287,8 +306,7 @@ class DepthwiseConvolution(ChannelsLastLayer):
     def _zeros(self) -> Padding:
         if self.padding == "valid":
             return (0, 0), (0, 0)
-        height, width = (self.dilation_rate * (size - 1) for size in self.kernel_size)
-        return (height // 2, height - height // 2), (width // 2, width - width // 2)
+        return centred(self.kernel_size, self.dilation_rate)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
