@@ -56,7 +56,7 @@ BACKENDS = (
 )
 
 
-def _environment(backend: str) -> dict[str, str]:
+def _environment(backend: str) -> dict[str, str | None]:
     return {
         "KERAS_BACKEND": backend,
         "MPLBACKEND": "agg",
@@ -93,7 +93,9 @@ def quickstart(session: nox.Session) -> None:
     # The wheels' dependencies come first: pip then takes the pinned backend.
     session.install(*NEWEST, backend.requirement, "matplotlib", "scikit-learn", "tqdm")
     _install_workspace(session, *NEWEST)
-    session.run("python", "examples/digits.py", *rest, env=_environment(backend.name))
+    # One process on all cores: unlike the tests, it is not to be held to one thread.
+    environment = {**_environment(backend.name), "OMP_NUM_THREADS": None}
+    session.run("python", "examples/digits.py", *rest, env=environment)
 
 
 def _install_all_backends(session: nox.Session) -> None:

@@ -42,67 +42,91 @@ np.save(predictions_path, model.predict(np.load(images_path), batch_size=64, ver
 
 
 def load_images() -> tuple[Any, Any, Any, Any]:
-    """Images in [0, 1] with one-hot labels, a quarter of them held out, stratified by class."""
+    """Images in [0, 1], a quarter of them held out; the training images also shifted by a pixel."""
     images, labels = load_digits(return_X_y=True)
     images = (images / 16.0).reshape(-1, 8, 8, 1).astype("float32")
     x_train, x_test, y_train, y_test = train_test_split(
         images, labels, test_size=0.25, random_state=SEED, stratify=labels
     )
-    return x_train, np.eye(CLASSES, dtype="float32")[y_train], x_test, y_test
+    shifts = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
+    x_train = np.concatenate([shifted(x_train, *shift) for shift in shifts])
+    y_train = np.tile(np.eye(CLASSES, dtype="float32")[y_train], (len(shifts), 1))
+    return x_train, y_train, x_test, y_test
 
 
-def build_model(dim: int = 48, depth: int = 3, num_heads: int = 4) -> keras.Model:
+def shifted(images: Any, down: int, right: int) -> Any:
+    """Images moved by at most a pixel, filled with background."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return padded[:, 1 - down : 9 - down, 1 - right : 9 - right]
+
+
+def build_model(dim: int = 48, depth: int = 2, num_heads: int = 4) -> keras.Model:
     """A vision transformer; every part that Keras does not have comes from the registry."""
     create = registry.create
     inputs = keras.Input((8, 8, 1), name="image")
-    x = keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant", seed=SEED)(inputs)
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="gelu")(inputs)
     x = create("PatchEmbedding", patch_size=2, embed_dim=dim)(x)
     for index in range(depth):
-        attention = create("GroupQueryAttention", num_heads=num_heads, num_kv_heads=num_heads // 2)
+        attention = create(
+            "GroupQueryAttention",
+            num_heads=num_heads,
+            num_kv_heads=num_heads // 2,
+            rope_theta=100.0,  # sixteen patches need no long waves
+        )
         feed_forward = create("SwiGLUFFN", hidden_dim=2 * dim)
         for branch in (attention, feed_forward):
             y = branch(create("RMSNorm")(x))
             y = create("LayerScale", initializer=keras.initializers.Constant(0.5))(y)
-            y = create("StochasticDepth", drop_path_rate=0.05 * index, seed=SEED)(y)
+            y = create("StochasticDepth", drop_path_rate=0.1, seed=SEED + index)(y)
             x = keras.layers.add([x, y])
-    x = create("RMSNorm")(x)
-    x = keras.layers.GlobalAveragePooling1D()(x)
+    x = keras.layers.Flatten()(create("RMSNorm")(x))
+    x = keras.layers.Dropout(0.3, seed=SEED)(x)
     outputs = keras.layers.Dense(CLASSES, activation="softmax", name="digit")(x)
     return keras.Model(inputs, outputs, name="digits_transformer")
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar for the whole training, with the figures of the last epoch."""
+    """Advances a bar by one for each epoch and shows the epoch's figures."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, bar: tqdm[Any]) -> None:
         super().__init__()
-        self.bar = tqdm(total=epochs, desc="training", unit="epoch")
+        self.bar = bar
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Advance by one epoch."""
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in (logs or {}).items()})
         self.bar.update()
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Leave the finished bar on the screen."""
-        self.bar.close()
 
+def train(model: keras.Model, x: Any, y: Any, epochs: int) -> list[float]:
+    """Learn with cross-entropy, then sharpen with 1 - F1 itself; returns the accuracies.
 
-def train(model: keras.Model, x: Any, y: Any, epochs: int) -> dict[str, list[float]]:
-    """Minimize 1 - F1 directly: the loss is a component, too."""
+    F1 is flat where all is wrong, so it cannot come first.
+    """
     batch_size = 128
-    steps = epochs * -(-len(x) // batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(3e-3, steps, alpha=0.01)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-2),
-        loss=registry.create("F1Loss"),
-        metrics=["accuracy"],
+    last = max(1, epochs // 5)
+    phases = (
+        (epochs - last, keras.losses.CategoricalCrossentropy(label_smoothing=0.1), 3e-3),
+        (last, registry.create("F1Loss"), 5e-4),
     )
-    fit = model.fit(
-        x, y, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[Progress(epochs)]
-    )
-    history: dict[str, list[float]] = fit.history
-    return history
+    accuracies: list[float] = []
+    with tqdm(total=epochs, desc="training", unit="epoch") as bar:
+        for phase_epochs, loss, rate in phases:
+            steps = phase_epochs * -(-len(x) // batch_size)
+            schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
+            optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.05)
+            model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+            bar.set_description(f"training ({loss.name})")
+            fit = model.fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=phase_epochs,
+                verbose=0,
+                callbacks=[Progress(bar)],
+            )
+            accuracies += fit.history["accuracy"]
+    return accuracies
 
 
 def predict_in_fresh_process(model_path: Path, images: Any) -> Any:
@@ -115,17 +139,19 @@ def predict_in_fresh_process(model_path: Path, images: Any) -> Any:
         return np.load(predictions_path)
 
 
-def draw(history: dict[str, list[float]], truth: Any, predicted: Any, path: Path) -> None:
+def draw(accuracies: list[float], truth: Any, predicted: Any, path: Path) -> None:
     """Learning curves beside the confusion matrix of the test images."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     curves, matrix = figure.subplots(1, 2)
-    curves.plot(history["loss"], label="1 - F1 (training)")
-    curves.plot(history["accuracy"], label="accuracy (training)")
-    curves.set(xlabel="epoch", ylim=(0, 1), title="Learning curves")
+    epochs = range(1, len(accuracies) + 1)
+    accuracy = float(np.mean(truth == predicted))
+    curves.plot(epochs, accuracies, label="training images")
+    curves.axhline(accuracy, color="tab:orange", label=f"test images at the end: {accuracy:.1%}")
+    curves.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02), title="Learning curve")
     curves.grid(alpha=0.3)
-    curves.legend()
+    curves.legend(loc="lower right")
     counts = confusion_matrix(truth, predicted, labels=range(CLASSES))
     matrix.imshow(counts, cmap="Blues")
     for row, column in np.ndindex(counts.shape):
@@ -153,7 +179,7 @@ def main() -> int:
     """Run the whole story and say what was listed, measured and written where."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("out"), help="folder for the files")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=18)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -165,7 +191,7 @@ def main() -> int:
     keras.utils.set_random_seed(SEED)
     x_train, y_train, x_test, y_test = load_images()
     model = build_model()
-    history = train(model, x_train, y_train, arguments.epochs)
+    accuracies = train(model, x_train, y_train, arguments.epochs)
 
     predictions = model.predict(x_test, batch_size=64, verbose=0)
     predicted = predictions.argmax(axis=-1)
@@ -174,7 +200,7 @@ def main() -> int:
     save_model(model, model_path)
     again = predict_in_fresh_process(model_path, x_test)
     picture = arguments.output / "digits.png"
-    draw(history, y_test, predicted, picture)
+    draw(accuracies, y_test, predicted, picture)
 
     identical = bool(np.array_equal(predictions, again))
     print(
