@@ -27,7 +27,7 @@ nox.options.sessions = [
 ]
 
 ROOT = Path(__file__).parent
-DISTRIBUTIONS = ("dlt-core", "dlt-layers", "dlt-losses", "dlt-weightwatcher")
+DISTRIBUTIONS = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
 TEST_TOOLS = (
