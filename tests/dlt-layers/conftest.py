@@ -77,3 +77,38 @@ def torchvision(timm):
 def transformers(timm):
     """The transformers package, which imports torchvision where that is installed."""
     return pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def torch_mha():
+    """`torch.nn.MultiheadAttention` with the pairs of its weights and those of an AttentionLayer.
+
+    The peer's fused projection is split into three parameters, so that each has its gradient.
+    """
+    torch = pytest.importorskip("torch")
+
+    def make(layer, features, heads, hidden=None):
+        peer = torch.nn.MultiheadAttention(features, heads, batch_first=True)
+        weights = [torch.nn.Parameter(torch.zeros(features, features)) for _ in range(3)]
+        biases = [torch.nn.Parameter(torch.zeros(features)) for _ in range(3)]
+
+        def call(x):
+            return torch.func.functional_call(
+                peer,
+                {"in_proj_weight": torch.cat(weights), "in_proj_bias": torch.cat(biases)},
+                (x, x, x),
+                {"key_padding_mask": None if hidden is None else torch.tensor(hidden)},
+            )[0]
+
+        pairs = []
+        for name, weight, bias in zip(("query", "key", "value"), weights, biases, strict=True):
+            dense = getattr(layer, f"{name}_projection")
+            pairs += [(dense.kernel, weight, np.transpose), (dense.bias, bias, np.asarray)]
+        output = layer.output_projection
+        pairs += [
+            (output.kernel, peer.out_proj.weight, np.transpose),
+            (output.bias, peer.out_proj.bias, np.asarray),
+        ]
+        return call, pairs, f"torch.nn.MultiheadAttention {torch.__version__}"
+
+    return make

@@ -29,7 +29,10 @@ from dl_techniques.layers.conv.pixel_shuffle import PixelShuffle as PixelShuffle
 from dl_techniques.layers.conv.space_to_depth import SpaceToDepth as SpaceToDepth
 from dl_techniques.layers.conv.universal_inverted_bottleneck import UIB as UIB
 from dl_techniques.layers.conv.upsample import upsample as upsample
+from dl_techniques.layers.embedding.hierarchical_mlp_stem import HierarchicalMLPStem as HierarchicalMLPStem
+from dl_techniques.layers.embedding.patch_embedding1d import PatchEmbedding1d as PatchEmbedding1d
 from dl_techniques.layers.embedding.patch_embedding import PatchEmbedding as PatchEmbedding
+from dl_techniques.layers.embedding.positional_embedding import PositionalEmbedding as PositionalEmbedding
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding as RotaryPositionEmbedding
 from dl_techniques.layers.ffn.differential_ffn import DifferentialFFN as DifferentialFFN
 from dl_techniques.layers.ffn.gated_mlp import GatedMLP as GatedMLP
@@ -50,6 +53,11 @@ from dl_techniques.layers.norms.max_logit_norm import MaxLogitNorm as MaxLogitNo
 from dl_techniques.layers.norms.rms_norm import RMSNorm as RMSNorm
 from dl_techniques.layers.ortho_block import OrthoBlock as OrthoBlock
 from dl_techniques.layers.stochastic_depth import StochasticDepth as StochasticDepth
+from dl_techniques.layers.transformer.convolutional_transformer_block import ConvolutionalTransformerBlock as ConvolutionalTransformerBlock
+from dl_techniques.layers.transformer.mixed_sequential_block import MixedSequentialBlock as MixedSequentialBlock
+from dl_techniques.layers.transformer.swin_conv_block import SwinConvBlock as SwinConvBlock
+from dl_techniques.layers.transformer.swin_transformer_block import SwinTransformerBlock as SwinTransformerBlock
+from dl_techniques.layers.transformer.vision_transformer_layer import VisionTransformerLayer as VisionTransformerLayer
 from dl_techniques.layers.yolo.a2c2f_block import A2C2fBlock as A2C2fBlock
 from dl_techniques.layers.yolo.area_attention import AreaAttention as AreaAttention
 from dl_techniques.layers.yolo.attention_block import AttentionBlock as AttentionBlock
@@ -93,6 +101,7 @@ __all__ = [
     "ConvNeXtV1Block",
     "ConvNeXtV2Block",
     "ConvolutionalKAN",
+    "ConvolutionalTransformerBlock",
     "CoupledRMSNorm",
     "DecoupledMaxLogit",
     "DepthwiseConvolution",
@@ -110,6 +119,7 @@ __all__ = [
     "GlobalResponseNormalization",
     "GroupQueryAttention",
     "GroupedQueryAttention",
+    "HierarchicalMLPStem",
     "HopfieldAttention",
     "LayerScale",
     "LearnableMultiplier",
@@ -117,11 +127,14 @@ __all__ = [
     "MLPBlock",
     "MaxLogitNorm",
     "Mish",
+    "MixedSequentialBlock",
     "MobileMQA",
     "NonLocalAttention",
     "OrthoBlock",
     "PatchEmbedding",
+    "PatchEmbedding1d",
     "PixelShuffle",
+    "PositionalEmbedding",
     "RMSNorm",
     "ReLUK",
     "ResidualBlock",
@@ -133,10 +146,13 @@ __all__ = [
     "SpatialAttention",
     "StochasticDepth",
     "SwiGLUFFN",
+    "SwinConvBlock",
     "SwinMLP",
+    "SwinTransformerBlock",
     "UIB",
     "UniversalInvertedBottleneck",
     "Upsample",
+    "VisionTransformerLayer",
     "WindowAttention",
     "YOLOv12ClassificationHead",
     "YOLOv12DetectionHead",

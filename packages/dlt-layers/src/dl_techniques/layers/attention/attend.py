@@ -19,13 +19,15 @@ MASKED = -1e9
 
 
 class _Sizes(NamedTuple):
-    """Sizes of an attention; `batch`, `queries` and `keys` may be scalar tensors."""
+    """Sizes of an attention; those of type `Any` may be scalar tensors."""
 
     batch: Any
     queries: Any
     keys: Any
-    heads: int
-    kv_heads: int
+    heads: Any
+    kv_heads: Any
+    group: int
+    """Query heads for each key head."""
     width: int
     value_width: int
 
@@ -81,7 +83,8 @@ def attend(
     """
     sizes = _sizes(query, key, value)
     dropout = dropout if training else 0.0
-    plain = normalizer is not None or dropout > 0 or return_scores or not _fused_serves(sizes, bias)
+    plain = normalizer is not None or dropout > 0 or return_scores or not _has_fused_kernel()
+    plain = plain or (bias is not None and not _fused_kernel_takes_bias())
     # Scaled before the product: the raw logits of float16 inputs overflow.
     query = query * (sizes.width**-0.5 if scale is None else scale)
     allowed = all_of(_rank_4(mask, sizes), _rank_4_padding(padding_mask, sizes))
@@ -154,8 +157,8 @@ def _plain(
     The queries of a group of heads are stacked along the tokens, so that keys and values are
     read where they are instead of being repeated.
     """
-    batch, queries, keys, heads, kv_heads, width, value_width = sizes
-    stacked = heads // kv_heads * queries
+    batch, queries, keys, heads, kv_heads, group, width, value_width = sizes
+    stacked = group * queries
     q = ops.reshape(ops.transpose(query, (0, 2, 1, 3)), (batch, kv_heads, stacked, width))
     k = ops.transpose(key, (0, 2, 3, 1))
     v = ops.transpose(value, (0, 2, 1, 3))
@@ -190,27 +193,35 @@ def _fused(
         half = keras.backend.standardize_dtype(bias.dtype) == "float16"
         bias = ops.where(allowed, bias, ops.cast(-3e4 if half else MASKED, bias.dtype))
         allowed = None
-    group = sizes.heads // sizes.kv_heads
-    folded = sizes.kv_heads == 1 < group and not causal and bias is None
+    folded = sizes.kv_heads == 1 < sizes.group and not causal and bias is None
     folded = folded and (allowed is None or allowed.shape[1:3] == (1, 1))
     if folded:
         # One key head serves every query alike: heads become tokens, and nothing is repeated.
-        folded_shape = (sizes.batch, sizes.queries * group, 1, sizes.width)
-        query = ops.reshape(query, folded_shape)
-    elif group > 1:
-        key, value = (ops.repeat(x, group, axis=2) for x in (key, value))
-    # JAX wants values as wide as the keys.
-    pieces = [
-        ops.dot_product_attention(
-            query, key, piece, bias=bias, mask=allowed, scale=1.0, is_causal=causal
-        )
-        for piece in ops.split(value, sizes.value_width // sizes.width, axis=-1)
-    ]
-    output = pieces[0] if len(pieces) == 1 else ops.concatenate(pieces, axis=-1)
+        query = ops.reshape(query, (sizes.batch, sizes.queries * sizes.group, 1, sizes.width))
+    elif sizes.group > 1:
+        key, value = (ops.repeat(x, sizes.group, axis=2) for x in (key, value))
+    # JAX, and PyTorch's kernel for the CPU, want values as wide as the keys.
+    width = max(sizes.width, sizes.value_width)
+    output = ops.dot_product_attention(
+        _widened(query, width),
+        _widened(key, width),
+        _widened(value, width),
+        bias=bias,
+        mask=allowed,
+        scale=1.0,
+        is_causal=causal,
+    )
+    output = output[..., : sizes.value_width]
     if folded:
         shape = (sizes.batch, sizes.queries, sizes.heads, sizes.value_width)
         output = ops.reshape(output, shape)
     return output
+
+
+def _widened(x: Tensor, width: int) -> Tensor:
+    """The tensor with zeros behind its features."""
+    missing = width - x.shape[-1]
+    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing))) if missing else x
 
 
 @functools.cache
@@ -252,20 +263,16 @@ def _sizes(query: Tensor, key: Tensor, value: Tensor) -> _Sizes:
             f"Received: {received}"
         )
     q, k, v = shapes
-    if q[3] != k[3] or k[2] != v[2] or q[2] % k[2]:
+    one_to_one = q[2] == k[2]
+    if q[3] != k[3] or k[2] != v[2] or not (one_to_one or (q[2] and k[2] and q[2] % k[2] == 0)):
         raise ValueError(
             "`query` and `key` must have one width, `key` and `value` one number of heads, which "
             f"must divide that of `query`. Received: {received}"
         )
-    batch, queries = ops.shape(query)[:2]
-    return _Sizes(batch, queries, ops.shape(key)[1], q[2], k[2], q[3], v[3])
-
-
-def _fused_serves(sizes: _Sizes, bias: Tensor | None) -> bool:
-    """Whether the backend's kernel takes these shapes, and is worth it."""
-    if sizes.value_width % sizes.width or not _has_fused_kernel():
-        return False
-    return bias is None or _fused_kernel_takes_bias()
+    batch, queries, heads, width = ops.shape(query)
+    keys, kv_heads = ops.shape(key)[1:3]
+    group = 1 if one_to_one else q[2] // k[2]
+    return _Sizes(batch, queries, keys, heads, kv_heads, group, width, v[3])
 
 
 def _is_square(sizes: _Sizes) -> bool:

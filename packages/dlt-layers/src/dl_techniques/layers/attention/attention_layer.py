@@ -25,6 +25,7 @@ class AttentionLayer(Layer):
         num_heads: Number of heads H.
         dropout: Rate of dropped attention weights in training.
         use_bias: Whether the projections have biases.
+        use_output_bias: Whether W_o has a bias; `None` for `use_bias`.
         kernel_initializer: Initializer of the projections.
         bias_initializer: Initializer of their biases.
         kernel_regularizer: Regularizer of the projections.
@@ -46,6 +47,7 @@ class AttentionLayer(Layer):
         *,
         dropout: float = 0.0,
         use_bias: bool = True,
+        use_output_bias: bool | None = None,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
@@ -62,6 +64,7 @@ class AttentionLayer(Layer):
         self.kv_heads = num_heads
         self.dropout = dropout
         self.use_bias = use_bias
+        self.use_output_bias = use_output_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -88,13 +91,16 @@ class AttentionLayer(Layer):
                     f"`{name}` must be (batch, tokens, features) with known features. "
                     f"Received: {name}_shape={tuple(shape)}"
                 )
-        self.query_projection = self.dense(self.num_heads * self.key_width, "query")
-        self.key_projection = self.dense(self.kv_heads * self.key_width, "key")
-        self.value_projection = self.dense(self.kv_heads * self.value_width, "value")
+        bias = self.use_bias
+        self.query_projection = self._dense(self.num_heads * self.key_width, "query", bias)
+        self.key_projection = self._dense(self.kv_heads * self.key_width, "key", bias)
+        self.value_projection = self._dense(self.kv_heads * self.value_width, "value", bias)
         self.query_projection.build(query_shape)
         self.key_projection.build(key_shape)
         self.value_projection.build(value_shape)
-        self.output_projection = self.dense(self.output_width or query_shape[-1] or 0, "output")
+        bias = bias if self.use_output_bias is None else self.use_output_bias
+        output_width = self.output_width or query_shape[-1] or 0
+        self.output_projection = self._dense(output_width, "output", bias)
         self.output_projection.build((None, None, self.num_heads * self.value_width))
         self.built = True
 
@@ -160,16 +166,10 @@ class AttentionLayer(Layer):
         """
         return None
 
-    def dense(self, units: int, name: str) -> keras.layers.Dense:
-        """A projection with the layer's initializers, regularizers and constraints.
-
-        Args:
-            units: Its output width.
-            name: Its name.
-        """
+    def _dense(self, units: int, name: str, use_bias: bool) -> keras.layers.Dense:
         return keras.layers.Dense(
             units,
-            use_bias=self.use_bias,
+            use_bias=use_bias,
             kernel_initializer=fresh_initializer(self.kernel_initializer),
             bias_initializer=fresh_initializer(self.bias_initializer),
             kernel_regularizer=self.kernel_regularizer,

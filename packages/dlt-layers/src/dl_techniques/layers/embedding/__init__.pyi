@@ -1,7 +1,13 @@
+from dl_techniques.layers.embedding.hierarchical_mlp_stem import HierarchicalMLPStem as HierarchicalMLPStem
+from dl_techniques.layers.embedding.patch_embedding1d import PatchEmbedding1d as PatchEmbedding1d
 from dl_techniques.layers.embedding.patch_embedding import PatchEmbedding as PatchEmbedding
+from dl_techniques.layers.embedding.positional_embedding import PositionalEmbedding as PositionalEmbedding
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding as RotaryPositionEmbedding
 
 __all__ = [
+    "HierarchicalMLPStem",
     "PatchEmbedding",
+    "PatchEmbedding1d",
+    "PositionalEmbedding",
     "RotaryPositionEmbedding",
 ]

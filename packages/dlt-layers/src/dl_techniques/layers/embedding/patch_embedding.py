@@ -50,8 +50,8 @@ class PatchEmbedding(ChannelsLastLayer):
         bias_regularizer: Regularizer of b.
         kernel_constraint: Constraint on E.
         bias_constraint: Constraint on b.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`, which can only be
-            `"channels_last"`.
+        data_format: Only `"channels_last"`; `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, C)`; height and width may be unknown.
@@ -154,7 +154,8 @@ class PatchEmbedding(ChannelsLastLayer):
             x = ops.pad(x, ((0, 0), (0, -height % rows), (0, -width % columns), (0, 0)))
         x = self.projection(x)
         if self.flatten:
-            x = ops.reshape(x, (ops.shape(x)[0], -1, self.embed_dim))
+            batch, rows, columns, _ = ops.shape(x)
+            x = ops.reshape(x, (batch, rows * columns, self.embed_dim))
         return x if self.norm_layer is None else self.norm_layer(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

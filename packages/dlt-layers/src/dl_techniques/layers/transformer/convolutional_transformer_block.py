@@ -1,0 +1,255 @@
+"""The block of convolutional vision transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.layers.arguments import (
+    require_integers,
+    require_one_of,
+    require_positive_numbers,
+    require_shares,
+)
+from dl_techniques.layers.attention.attend import attend
+from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
+from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
+from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.stochastic_depth import StochasticDepth
+
+_ROLES = ("query", "key", "value")
+
+
+@component(
+    "dl_techniques>ConvolutionalTransformerBlock",
+    kind="layer",
+    tags=("transformer", "convolution", "attention", "vision"),
+    paper="arXiv:2103.15808",
+    since="0.1",
+)
+class ConvolutionalTransformerBlock(ChannelsLastLayer):
+    """Block of the convolutional vision transformer (CvT), on a map of tokens.
+
+    x <- x + drop(MHA(norm_1(x))), x <- x + drop(MLP(norm_2(x)))
+
+    With `projection="conv"` queries, keys and values each come from a depthwise convolution with
+    batch normalization (epsilon 1e-5), followed by a linear map; keys and values with stride
+    `kv_strides`. With `"linear"` they come from the linear maps alone, which makes it a vision
+    transformer's block on the flattened map.
+
+    Args:
+        num_heads: Number of heads; divides the channels.
+        kernel_size: Side of the depthwise convolutions.
+        kv_strides: Stride of the convolutions of keys and values.
+        mlp_ratio: Hidden width of the MLP, as a multiple of the channels.
+        qkv_bias: Whether queries, keys and values have biases; the output always has.
+        dropout: Rate of dropout after attention and in the MLP.
+        attention_dropout: Rate of dropped attention weights in training.
+        drop_path: Probability that a branch is dropped for a sample in training.
+        projection: `"conv"` or `"linear"`.
+        scale: Factor of the products of queries and keys. `None` for 1 / sqrt(channels) with
+            convolutions, as in the authors' code, and 1 / sqrt(head width) without.
+        norm: What normalizes: `"layer"`, `"rms"`, `"none"`, or anything that names or is a layer.
+        norm_epsilon: Epsilon of a norm that is chosen by name.
+        activation: Activation of the MLP, if its class takes one.
+        ffn: The MLP: a name such as `"MLPBlock"`, which is given `hidden_dim`, `activation` and
+            `dropout` as far as it takes them; or a configuration or layer.
+        seed: Seed of all dropouts.
+        data_format: Only `"channels_last"`; `None` for Keras's own setting, which must be that.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        `(batch, height, width, channels)`; height and width may be unknown.
+
+    Output shape:
+        The input's.
+
+    Raises:
+        ValueError: If an argument is out of range, or the heads do not divide the channels.
+
+    Example:
+        >>> import keras
+        >>> from dl_techniques.layers import ConvolutionalTransformerBlock
+        >>> layer = ConvolutionalTransformerBlock(num_heads=2)
+        >>> tuple(layer(keras.ops.ones((1, 7, 6, 8))).shape)
+        (1, 7, 6, 8)
+
+    References:
+        Wu et al., "CvT: Introducing Convolutions to Vision Transformers", arXiv:2103.15808.
+    """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "gradients_live": "softmax is blind to a shift of all keys, and so to the offset (beta) of "
+        "the batch normalization that the paper puts before the keys' linear map"
+    }
+
+    def __init__(
+        self,
+        num_heads: int,
+        kernel_size: int = 3,
+        kv_strides: int = 2,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        drop_path: float = 0.0,
+        projection: str = "conv",
+        scale: float | None = None,
+        norm: Any = "layer",
+        norm_epsilon: float = 1e-5,
+        activation: Any = "gelu",
+        ffn: Any = "MLPBlock",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        require_integers(num_heads=num_heads, kernel_size=kernel_size, kv_strides=kv_strides)
+        require_positive_numbers(mlp_ratio=mlp_ratio, norm_epsilon=norm_epsilon)
+        require_shares(dropout=dropout, attention_dropout=attention_dropout, drop_path=drop_path)
+        require_one_of(("conv", "linear"), projection=projection)
+        if scale is not None:
+            require_positive_numbers(scale=scale)
+        self.num_heads = num_heads
+        self.kernel_size = kernel_size
+        self.kv_strides = kv_strides
+        self.mlp_ratio = mlp_ratio
+        self.qkv_bias = qkv_bias
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.drop_path = drop_path
+        self.projection = projection
+        self.scale = scale
+        self.norm = norm
+        self.norm_epsilon = norm_epsilon
+        self.activation = activation
+        self.ffn = ffn
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if attention_dropout > 0 else None
+        self.norm1, self.norm2 = (
+            choose_norm(norm, epsilon=norm_epsilon, dtype=self.dtype_policy) for _ in range(2)
+        )
+        self.drop_paths = [
+            StochasticDepth(drop_path, seed=self._seed(i), dtype=self.dtype_policy)
+            for i in range(2)
+        ]
+        self.attention_drop = keras.layers.Dropout(
+            dropout, seed=self._seed(2), dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape: Shape) -> None:
+        """Build convolutions, linear maps, MLP and norms."""
+        channels = channels_of(input_shape)
+        if channels % self.num_heads:
+            raise ValueError(
+                "`num_heads` must divide the channels. "
+                f"Received: num_heads={self.num_heads}, input_shape={tuple(input_shape)}"
+            )
+        image = (None, None, None, channels)
+        self.convs: list[DepthwiseConvolution] = []
+        self.conv_norms: list[keras.layers.BatchNormalization] = []
+        if self.projection == "conv":
+            for name in _ROLES:
+                conv = DepthwiseConvolution(
+                    self.kernel_size,
+                    strides=1 if name == "query" else self.kv_strides,
+                    use_bias=False,
+                    dtype=self.dtype_policy,
+                    name=f"{name}_conv",
+                )
+                norm = keras.layers.BatchNormalization(
+                    epsilon=1e-5, dtype=self.dtype_policy, name=f"{name}_norm"
+                )
+                conv.build(image)
+                norm.build(image)
+                self.convs.append(conv)
+                self.conv_norms.append(norm)
+        self.linears = [
+            keras.layers.Dense(
+                channels,
+                use_bias=self.qkv_bias or name == "output",
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for name in (*_ROLES, "output")
+        ]
+        self.ffn_layer = resolve(
+            self.ffn,
+            kind="layer",
+            argument="ffn",
+            hidden_dim=int(channels * self.mlp_ratio),
+            activation=self.activation,
+            dropout=self.dropout,
+            seed=self._seed(3),
+            dtype=self.dtype_policy,
+        )
+        for part in (*self.linears, self.norm1, self.norm2, self.ffn_layer):
+            build_part(part, image)
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Attend, then transform each token."""
+        first, second = self.drop_paths
+        y = self._attention(_apply(self.norm1, inputs), training)
+        x = inputs + first(self.attention_drop(y, training=training), training=training)
+        y = self.ffn_layer(_apply(self.norm2, x), training=training)
+        return x + second(y, training=training)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
+
+    def _attention(self, x: Tensor, training: bool | None) -> Tensor:
+        q, k, v = (self._heads(x, i, training) for i in range(3))
+        scale = self.scale
+        if scale is None and self.projection == "conv":
+            scale = x.shape[-1] ** -0.5
+        output = attend(
+            q,
+            k,
+            v,
+            scale=scale,
+            dropout=self.attention_dropout,
+            seed=self.seed_generator,
+            training=training,
+        )
+        return self.linears[3](ops.reshape(output, ops.shape(x)))
+
+    def _heads(self, x: Tensor, role: int, training: bool | None) -> Tensor:
+        """Queries, keys or values, (B, tokens, H, d)."""
+        if self.convs:
+            x = self.conv_norms[role](self.convs[role](x), training=training)
+        batch, height, width, channels = ops.shape(x)
+        shape = (batch, height * width, self.num_heads, channels // self.num_heads)
+        return ops.reshape(self.linears[role](x), shape)
+
+    def _seed(self, offset: int) -> int | None:
+        # Siblings with one seed would drop the same places.
+        return None if self.seed is None else self.seed + offset
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Both projections."""
+        image = TensorSpec((2, 4, 3, 4))
+        config = {"num_heads": 2, "mlp_ratio": 2.0, "qkv_bias": False}
+        yield Example(cls, {**config, "projection": "linear"}, image, name="linear")
+        yield Example(cls, config, image, traits=frozenset({"couples_batch"}), name="conv")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Numbers out of range, unknown words, heads that do not divide."""
+        yield Rejection(cls, {"num_heads": 0}, "num_heads")
+        yield Rejection(cls, {"num_heads": 2, "kv_strides": 0}, "kv_strides")
+        yield Rejection(cls, {"num_heads": 2, "projection": "fft"}, "projection")
+        yield Rejection(cls, {"num_heads": 2, "dropout": 2.0}, "dropout")
+        yield Rejection(cls, {"num_heads": 2, "scale": -1.0}, "scale")
+        yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")
+        yield Rejection(cls, {"num_heads": 3}, "num_heads", build=(None, 4, 4, 8))
+
+
+def _apply(part: Any, x: Tensor) -> Tensor:
+    return x if part is None else part(x)
