@@ -30,6 +30,13 @@ ROOT = Path(__file__).parent
 DISTRIBUTIONS = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
+NOT_SLOW = ("-m", "not slow")
+BACKEND_FREE = (
+    "tests/dlt-core/cli",
+    "tests/dlt-core/registry",
+    "tests/dlt-core/scan",
+    "tests/ecosystem/test_sources.py",
+)
 TEST_TOOLS = (
     "hypothesis",
     "joblib",
@@ -111,8 +118,10 @@ def tests(session: nox.Session) -> None:
     """All tests on the newest Keras. `-- jax -k attention` chooses backends and tests."""
     chosen, rest = _split(session.posargs)
     _install_all_backends(session)
-    for backend in chosen:
-        _pytest(session, backend.name, "-n", "2", *rest)
+    for number, backend in enumerate(chosen):
+        # What never touches a tensor is the same on every backend, and is tested on the first.
+        once = [f"--ignore={path}" for path in BACKEND_FREE] if number else []
+        _pytest(session, backend.name, "-n", "2", *NOT_SLOW, *once, *rest)
 
 
 @nox.session
@@ -120,7 +129,8 @@ def floor(session: nox.Session) -> None:
     """All tests on the oldest supported stack: Keras 3.8.0 with TensorFlow 2.18."""
     session.install(*FLOOR, "tensorflow", *TEST_TOOLS)
     _install_workspace(session, *FLOOR)
-    _pytest(session, "tensorflow", "-m", "not oracle", "-n", "2", *session.posargs)
+    selection = ("-m", "not oracle and not slow")
+    _pytest(session, "tensorflow", "-n", "2", *selection, *session.posargs)
 
 
 @nox.session

@@ -148,7 +148,8 @@ def peer_call(case: Case, x: Any, training: bool) -> Call:
     module = case.torch().train(training)
     if case.channels_first:
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    return torch_call(module, list(module.parameters()), x, training)
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    return torch_call(module, weights, x, training)
 
 
 def declare_torchvision() -> None:

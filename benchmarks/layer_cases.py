@@ -34,7 +34,7 @@ def functional(build: Callable[[Any], Any]) -> Callable[[tuple[int, ...]], Any]:
     """A Keras model from a function of its symbolic input."""
 
     def make(shape: tuple[int, ...]) -> Any:
-        inputs = keras.Input(shape[1:])
+        inputs = keras.Input(batch_shape=shape)
         return keras.Model(inputs, build(inputs))
 
     return make
@@ -107,7 +107,7 @@ def area_attention(x: Any) -> Any:
 
 
 def grouped(kv_heads: int) -> Callable[[tuple[int, ...]], Any]:
-    return functional(lambda x: layers.GroupedQueryAttention(32, 8, kv_heads, use_bias=False)(x, x))
+    return functional(lambda x: layers.GroupQueryAttention(32, 8, kv_heads, use_bias=False)(x, x))
 
 
 def windows(x: Any) -> Any:
@@ -132,7 +132,7 @@ def swin(x: Any) -> Any:
 
 def differential(x: Any) -> Any:
     def attention(x: Any) -> Any:
-        return layers.MultiHeadAttention(4, 32, value_dim=64, use_bias=False)(x, x)
+        return layers.MultiHeadAttention(4, 32, use_bias=False)(x, x)
 
     return attention(x) - 0.8 * attention(x)
 
@@ -147,7 +147,9 @@ def rms_norm(x: Any) -> Any:
 
 
 def rotary(shape: tuple[int, ...]) -> Any:
-    angle = ops.outer(ops.arange(shape[1], dtype="float32"), 10000.0 ** -(ops.arange(32) / 32))
+    angle = ops.outer(
+        ops.arange(shape[1], dtype="float32"), 10000.0 ** -(ops.arange(32, dtype="float32") / 32)
+    )
     cos, sin = ops.cos(angle)[:, None], ops.sin(angle)[:, None]
 
     def rotate(x: Any) -> Any:
@@ -272,7 +274,7 @@ NAMES = {
         (2, 256, 256),
         grouped(2),
         lambda: torch_grouped(2),
-        "scaled_dot_product_attention | keras GroupedQueryAttention",
+        "scaled_dot_product_attention | keras GroupQueryAttention",
     ),
     "GroupQueryAttention-1-kv": Case(
         "dl_techniques>GroupQueryAttention",
@@ -280,7 +282,7 @@ NAMES = {
         (2, 256, 256),
         grouped(1),
         lambda: torch_grouped(1),
-        "scaled_dot_product_attention | keras GroupedQueryAttention",
+        "scaled_dot_product_attention | keras GroupQueryAttention",
     ),
     "WindowAttention": Case(
         "dl_techniques>WindowAttention",
@@ -304,7 +306,7 @@ NAMES = {
         (2, 256, 256),
         functional(differential),
         timm_differential,
-        "timm DiffAttention | two keras MultiHeadAttention",
+        "timm DiffAttention | two keras MultiHeadAttention, values half as wide",
     ),
     "ConvNeXtV2Block": Case(
         "dl_techniques>ConvNeXtV2Block",

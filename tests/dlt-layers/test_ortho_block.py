@@ -102,3 +102,20 @@ def test_a_seeded_initializer_is_used_in_both_orientations():
     _, tall = built(3, 6, kernel_initializer=initializer)
     _, wide = built(6, 3, kernel_initializer=initializer)
     np.testing.assert_array_equal(tall, wide.T)
+
+
+def test_it_feeds_global_response_normalization_in_a_saved_model(tmp_path):
+    from dl_techniques.core import load_model, save_model
+    from dl_techniques.layers.norms import GlobalResponseNorm
+
+    inputs = keras.Input((8,))
+    x = OrthoBlock(units=12, activation="gelu")(inputs)
+    x = GlobalResponseNorm()(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    model.compile("adam", "categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(16, 8)).astype("float32")
+    model.fit(x, np.eye(3)[rng.integers(0, 3, 16)], verbose=0)
+    save_model(model, tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -76,6 +78,11 @@ def test_a_plugin_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         "json",
         "class",
         "a--b",
+        "a\n",
+        "dltools",
+        "DLT.mine",
+        "Torch",
+        "a" * 65,
     ],
 )
 def test_names_that_are_malformed_or_taken_are_refused(name):
@@ -92,3 +99,23 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     assert main(arguments) == 1
     assert "exists already" in capsys.readouterr().err
     assert marker.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_each_kind_passes_conformance(site, tmp_path):
+    for kind in KINDS:
+        folder = create_plugin(f"acme-kit-{kind}", kind, tmp_path)
+        package = f"acme_kit_{kind}"
+        site.install(package, components=[])
+        shutil.copytree(folder / "src" / package, site.folder / package, dirs_exist_ok=True)
+    # A process of its own, in which nothing of other tests is registered or cached.
+    script = (
+        "import sys; from dl_techniques.core.cli import main\n"
+        "codes = [main(['conformance', f'acme_kit_{kind}']) for kind in sys.argv[1:]]\n"
+        "sys.exit(max(codes))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", script, *KINDS], capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 0, child.stdout + child.stderr
+    assert child.stdout.count("component(s)") == len(KINDS)

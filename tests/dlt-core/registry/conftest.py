@@ -138,6 +138,40 @@ def write(file: Path, content: str | bytes) -> Path:
     return file
 
 
+class Broken:
+    """A distribution named `broken<serial>` in the making, with one good component to start."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.package = site.name("broken")
+        self.id = f"{self.package}>Part"
+        self.record = record(self.id, f"{self.package}.part:Part")
+        self.folder = site.package(self.package, {"part": function(self.id, "Part")})
+        self.manifest = site.manifest(self.package, [self.record])
+
+    def install(self, **more: Any) -> Path:
+        more.setdefault("entry_points", components_group(self.package))
+        return Path(self.site.metadata(self.package, **more))
+
+    def declare(self, **changes: Any) -> None:
+        """Change the one record."""
+        self.site.manifest(self.package, [{**self.record, **changes}])
+
+    def write(self, content: str | bytes) -> None:
+        write(self.manifest, content)
+
+    @staticmethod
+    def group(package: str) -> str:
+        return components_group(package)
+
+    @staticmethod
+    def inflate(file: Path) -> None:
+        """Make a file of 64 MiB that takes no room on the disk."""
+        file.unlink(missing_ok=True)
+        with file.open("wb") as stream:
+            stream.truncate(64 * 1024 * 1024)
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     before = set(sys.modules)

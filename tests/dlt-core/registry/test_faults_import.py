@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dl_techniques.core.errors import ComponentImportError, ContractMismatch, DLTechniquesError
+from dl_techniques.core.importing import stdout_diverted
 
 # What the module of the broken component does, and the cause that the error must name.
 IMPORTS = {
@@ -177,6 +178,17 @@ def test_what_an_import_prints_leaves_standard_output_clean(
     assert "hello from a plugin" in captured.err
     print("still here")
     assert capsys.readouterr().out == "still here\n"
+
+
+def test_standard_output_comes_back_when_the_last_import_ends(capsys: Any) -> None:
+    """Imports overlap: in threads, and when a plugin loads a component of another."""
+    with stdout_diverted():
+        with stdout_diverted():
+            print("inner")
+        print("outer")
+    print("after")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("after\n", "inner\nouter\n")
 
 
 def test_discovery_imports_nothing_in_a_fresh_process(site: Any, tools: Any) -> None:

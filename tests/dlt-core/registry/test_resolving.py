@@ -98,6 +98,23 @@ def test_functions_of_keras() -> None:
             resolve(text, kind="activation")
 
 
+def test_the_dictionary_of_custom_objects_takes_no_ones_place() -> None:
+    """Keras's getters look there first; a plugin that writes into it changes nothing here."""
+
+    class Evil(keras.initializers.Initializer):
+        pass
+
+    names = ("glorot_uniform", "GlorotUniform", "no_such_initializer")
+    with keras.saving.custom_object_scope(dict.fromkeys(names, Evil)):
+        for name in names:
+            assert isinstance(keras.initializers.get(name), Evil)
+        for name in names[:2]:
+            made = resolve(name, kind="initializer")
+            assert type(made) is keras.initializers.GlorotUniform
+        with pytest.raises(ValueError, match="`kernel`"):
+            resolve(names[2], kind="initializer", argument="kernel")
+
+
 def test_defaults_apply_only_where_they_are_accepted() -> None:
     assert resolve("LayerNormalization", kind="layer", epsilon=1e-6, units=7).epsilon == 1e-6
     assert resolve("Dropout", kind="layer", rate=0.25, epsilon=1e-6, name="d").name == "d"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-FUZZ = str(Path(__file__).parents[2] / "fuzz")
-if FUZZ not in sys.path:
-    sys.path.insert(0, FUZZ)
+FOLDERS = (str(Path(__file__).parents[2] / "fuzz"), str(Path(__file__).parent))
+for folder in FOLDERS:
+    if folder not in sys.path:
+        sys.path.insert(0, folder)

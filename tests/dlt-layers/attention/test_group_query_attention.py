@@ -64,6 +64,14 @@ def test_only_the_distance_of_positions_matters():
     np.testing.assert_allclose(shifted, array(layer(x)), atol=1e-5)
 
 
+def test_given_positions_are_those_of_all_tokens():
+    x = draw(1, 4, 16)
+    layer = GroupQueryAttention(**ROTARY)
+    order = [2, 0, 3, 1]
+    shuffled = array(layer(x[:, order], positions=np.array([order])))
+    np.testing.assert_allclose(shuffled, array(layer(x))[:, order], atol=1e-5)
+
+
 @pytest.mark.parametrize("window", [1, 2, 4])
 def test_a_window_hides_what_is_further_away(window):
     layer = GroupQueryAttention(2, 1, sliding_window=window)

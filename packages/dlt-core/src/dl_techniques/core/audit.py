@@ -142,7 +142,10 @@ class _Walk:
         self.problems: list[ModelFileError] = []
 
     def run(self, config: Any) -> None:
-        if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        keys = {"class_name": str, "config": dict}
+        if not isinstance(config, dict) or not all(
+            isinstance(config.get(key), kind) for key, kind in keys.items()
+        ):
             self._problem("is not the configuration of a model.", "config", _ASK)
             return
         # Iterators, not items: a list of a million numbers must not cost a million places.

@@ -15,7 +15,7 @@ from dl_techniques.core.audit import Audit, is_operation
 
 _FLOAT: Final = 4
 _COUNTING: Final = re.compile(
-    r"(.*_)?(seed|axis|axes|groups|name|rank|strides|dilation_rate|max_tokens)"
+    r"(.*_)?(id|seed|axis|axes|groups|name|rank|strides|dilation_rate|max_tokens)"
 )
 
 

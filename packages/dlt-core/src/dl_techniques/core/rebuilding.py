@@ -44,9 +44,22 @@ class Plan:
         self._stand_ins: dict[tuple[str, str], str] = {}
         self._made: list[tuple[Any, type]] = []
 
-    def copy(self) -> dict[str, Any]:
-        """The configuration, for a build that may change it."""
-        return copy.deepcopy(self.config)
+    def uncompiled(self) -> dict[str, Any]:
+        """The configuration for a build that is only measured.
+
+        Optimizers make variables from values, which cannot be deferred; what they need is a
+        small multiple of the weights.
+        """
+        config = copy.deepcopy(self.config)
+        stack: list[Any] = [config]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, dict):
+                item.pop("compile_config", None)
+                stack.extend(item.values())
+            elif isinstance(item, list):
+                stack.extend(item)
+        return config
 
     def write(self, folder: Path) -> None:
         """Write the configuration beside the weights, as Keras reads it.

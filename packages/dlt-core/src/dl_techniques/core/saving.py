@@ -271,11 +271,11 @@ class _Measurement(NamedTuple):
     def _bytes(self) -> int:
         with keras.StatelessScope(initialize_variables=False):
             model = keras.saving.deserialize_keras_object(
-                self.plan.copy(), custom_objects=self.plan.objects, safe_mode=self.safe_mode
+                self.plan.uncompiled(), custom_objects=self.plan.objects, safe_mode=self.safe_mode
             )
             return sum(
                 int(np.prod(variable.shape, dtype=object)) * itemsize(str(variable.dtype))
-                for variable in _variables(model)
+                for variable in model.variables
             )
 
 

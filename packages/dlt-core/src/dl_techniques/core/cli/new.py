@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from dl_techniques.core.cli.output import say
@@ -33,5 +34,11 @@ def run(options: argparse.Namespace) -> int:
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     say(f"Wrote {folder}:")
     say("\n".join(f"  {file}" for file in files))
-    say(f"\nNext:\n  pip install -e '{folder}[test]'\n  pytest {folder}\n  dl-techniques list")
+    say(
+        "\nNext:\n"
+        f"  pip install -e {shlex.quote(f'{folder}[test]')}\n"
+        f"  dl-techniques list --distribution {options.name}\n"
+        f"  dl-techniques conformance {options.name}\n"
+        f"  pytest {shlex.quote(str(folder))}"
+    )
     return 0

@@ -16,6 +16,9 @@ from dl_techniques.core.scan import Package, generate
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*")
+_LONGEST: Final = 64  # what the namespace of an identifier may have
+# A package of such a name would hide what plugins need, or its own tests.
+_NEEDED: Final = {"jax", "numpy", "pluggy", "h5py", "pytest", "tensorflow", "tests", "torch"}
 
 KINDS: Final = tuple(
     sorted(path.name.partition(".")[0] for path in (_TEMPLATES / "components").glob("*.py.txt"))
@@ -67,15 +70,15 @@ def package_of(name: str) -> str:
     Raises:
         ValueError: If the name is malformed or taken; it says which.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise ValueError(
             "`name` must be letters and digits with single hyphens between them, such as "
-            f"acme-gates. Received: name={name!r}"
+            f"acme-gates, at most {_LONGEST} characters. Received: name={name!r}"
         )
     package = re.sub(r"[-_.]+", "_", name).lower()
-    taken = {FIRST_PARTY_NAMESPACE, *RESERVED_NAMESPACES, *sys.stdlib_module_names}
+    taken = {FIRST_PARTY_NAMESPACE, *RESERVED_NAMESPACES, *_NEEDED, *sys.stdlib_module_names}
     # Names that begin with `dlt` belong to another project on PyPI, or to this one.
-    if package in taken or package.split("_")[0] == "dlt" or keyword.iskeyword(package):
+    if package in taken or package.startswith("dlt") or keyword.iskeyword(package):
         raise ValueError(f"The name {name!r} is taken. Received: name={name!r}")
     return package
 

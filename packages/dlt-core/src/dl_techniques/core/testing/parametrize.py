@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from dl_techniques.core.testing.check import Check
-from dl_techniques.core.testing.runner import applicable, examples_of, known_names, run
+from dl_techniques.core.testing.runner import applicable, examples_of, judged, known_names, run
 from dl_techniques.core.testing.subject import Subject
 
 Test = TypeVar("Test", bound=Callable[..., Any])
@@ -25,14 +25,17 @@ def parametrize_with_checks(
         components: An installed distribution's name (all that it declares), or classes,
             identifiers and `Example`s.
         expected_failures: Identifier -> check -> why it cannot hold, beside what the classes
-            declare. Under pytest these are strict expected failures.
+            declare. Under pytest these are expected failures, and strict: one that passes fails.
         strict_documentation: Whether incomplete documentation is a failure.
 
     Returns:
-        A decorator for a test that takes `component` and `check`, and calls `check()`.
+        A decorator for a test that takes `component` and `check`, and calls `check()`. A check
+        that may fail gives a `ConformanceWarning`, which fails the test only where the suite
+        turns warnings into errors. A component that cannot be loaded or has no examples is one
+        test, `...-examples`, that fails.
 
     Raises:
-        ValueError: If there is no component, no example or no check.
+        ValueError: If there is no component, or a check or component is named that does not exist.
 
     Example:
         ```python
@@ -43,26 +46,32 @@ def parametrize_with_checks(
     """
     import pytest
 
+    expected = dict(expected_failures or {})
     parameters = []
     for component in _chosen(components):
-        examples = examples_of(component)
+        try:
+            examples = examples_of(component)
+        except Exception as error:  # the other components have a right to their tests
+            name = getattr(component, "__name__", str(component))
+            call = functools.partial(_fail, f"{type(error).__name__}: {error}")
+            parameters.append(pytest.param(name, call, id=f"{name}-examples"))
+            continue
         subjects = [
             Subject(example, strict_documentation=strict_documentation) for example in examples
         ]
         identifier = subjects[0].id
         reasons = {
             **getattr(examples[0].cls, "expected_failures", {}),
-            **(expected_failures or {}).get(identifier, {}),
+            **expected.pop(identifier, {}),
         }
         known_names(reasons)
         for check in applicable(subjects[0]):
-            reason = reasons.get(check.name)
-            marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-            call = functools.partial(_check_all, check, subjects)
-            name = f"{identifier}-{check.name}"
-            parameters.append(pytest.param(identifier, call, id=name, marks=marks))
+            call = functools.partial(_check_all, check, subjects, reasons.get(check.name))
+            parameters.append(pytest.param(identifier, call, id=f"{identifier}-{check.name}"))
     if not parameters:
         raise ValueError(f"There is nothing to check. Received: components={components!r}")
+    if expected:
+        raise ValueError(f"`expected_failures` names no component that is checked: {[*expected]}")
     return pytest.mark.parametrize(("component", "check"), parameters)
 
 
@@ -71,27 +80,33 @@ def _chosen(components: str | Iterable[Any]) -> list[Any]:
         return list(components)
     from dl_techniques.core.catalog import registry
 
-    return [registry.load(entry.id) for entry in registry.list(distribution=components)]
+    return [entry.id for entry in registry.list(distribution=components)]
 
 
-def _check_all(check: Check, subjects: list[Subject]) -> None:
+def _fail(text: str) -> None:
+    raise AssertionError(text)
+
+
+def _check_all(check: Check, subjects: list[Subject], reason: str | None) -> None:
     """Run one check on every example; what does not apply is no failure, and `may` only warns."""
     import warnings
 
     import pytest
 
-    applied = False
-    for subject in subjects:
-        result = run(check, subject)
-        applied = applied or result.status != "not_applicable"
-        if result.status != "failed":
-            continue
-        text = f"[{result.example}] {result.check}: {result.message}"
-        if result.level == "must":
-            raise AssertionError(text)
+    reasons = {} if reason is None else {check.name: reason}
+    results = judged([run(check, subject, reason) for subject in subjects], reasons)
+    failed = [result for result in results if result.status == "failed"]
+    must = [result for result in failed if result.level == "must"]
+    text = "\n".join(f"[{result.example}] {result.check}: {result.message}" for result in failed)
+    if must:
+        raise AssertionError(text)
+    if failed:
         warnings.warn(text, ConformanceWarning, stacklevel=2)
-    if not applied:
-        pytest.skip(f"{check.name} does not apply")
+    statuses = {result.status for result in results}
+    if "expected_failure" in statuses:
+        pytest.xfail(reason or "")
+    if statuses == {"not_applicable"}:
+        pytest.skip("; ".join(sorted({result.message for result in results})))
 
 
 class ConformanceWarning(UserWarning):

@@ -6,7 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+import keras
+
 SCHEMA: Final = 1
+"""Counted up whenever `Report.to_json` changes its keys or their meaning."""
+
+STATUSES: Final = ("passed", "failed", "expected_failure", "not_applicable")
 
 
 class CheckResult(NamedTuple):
@@ -18,9 +23,9 @@ class CheckResult(NamedTuple):
     level: str
     """`must` or `may`."""
     status: str
-    """`passed`, `failed`, `expected_failure` or `not_applicable`."""
+    """One of `STATUSES`."""
     message: str
-    """Why it failed or does not apply."""
+    """Why it failed, was expected to, or does not apply."""
     seconds: float
 
 
@@ -57,6 +62,17 @@ class Report(Sequence[CheckResult]):
         return iter(self._results)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many results have each status; all four are there."""
+        counts = Counter(result.status for result in self)
+        return {status: counts[status] for status in STATUSES}
+
+    @property
+    def ran(self) -> int:
+        """How many checks were carried out; what does not apply does not count."""
+        return len(self) - self.counts["not_applicable"]
+
+    @property
     def failures(self) -> tuple[CheckResult, ...]:
         """Failed checks that must hold."""
         return tuple(r for r in self if r.status == "failed" and r.level == "must")
@@ -77,9 +93,8 @@ class Report(Sequence[CheckResult]):
 
     def summary(self) -> str:
         """One line with counts, then a line for each failure and warning."""
-        counts = Counter(result.status for result in self)
         seconds = sum(result.seconds for result in self)
-        head = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        head = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
         lines = [f"{head} ({seconds:.1f} s)"]
         for result in self:
             if result.status == "failed":
@@ -88,5 +103,11 @@ class Report(Sequence[CheckResult]):
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON types."""
-        return {"schema": SCHEMA, "results": [result._asdict() for result in self]}
+        """The report as JSON types, with the schema's number, the backend and the counts."""
+        return {
+            "schema": SCHEMA,
+            "backend": keras.backend.backend(),
+            "keras": keras.__version__,
+            "counts": self.counts,
+            "results": [result._asdict() for result in self],
+        }

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from dl_techniques.core.example import Example
 from dl_techniques.core.testing import checks as _checks  # noqa: F401  # fills the table
 from dl_techniques.core.testing.check import CHECKS, Check, NotApplicable
 from dl_techniques.core.testing.result import CheckResult, Report
 from dl_techniques.core.testing.subject import Subject
+
+DOCUMENTATION: Final = ("documentation", "documented_example")
+"""The checks that `strict_documentation` raises from `may` to `must`."""
 
 
 def check_component(
@@ -53,10 +60,10 @@ def check_component(
         subject = Subject(example, strict_documentation=strict_documentation)
         for check in applicable(subject, only):
             results.append(run(check, subject, reasons.get(check.name)))
-    results = _require_expected_to_fail(results, reasons)
-    if not results:
+    report = Report(judged(results, reasons))
+    if not (report if only is not None else report.ran):
         raise ValueError(f"No check applies to {cls.__name__}. Received: only={only}")
-    return Report(results)
+    return report
 
 
 def examples_of(component: Any) -> list[Example]:
@@ -74,8 +81,8 @@ def examples_of(component: Any) -> list[Example]:
         from dl_techniques.core.catalog import registry
 
         component = registry.load(component)
-    if not isinstance(component, type):
-        return [Example(component)]
+    if not isinstance(component, type) and not hasattr(component, "examples"):
+        return [Example(component)]  # a function: what needs no inputs can be checked
     examples = list(getattr(component, "examples", tuple)())
     if not examples:
         raise ValueError(
@@ -109,17 +116,19 @@ def run(check: Check, subject: Subject, reason: str | None = None) -> CheckResul
     started = time.perf_counter()
     status, message = "passed", ""
     try:
-        check.function(subject)
+        with _random_numbers_kept():
+            check.function(subject)
     except NotApplicable as answer:
         status, message = "not_applicable", str(answer)
-    except Exception as error:  # whatever a component raises is its failure, not the kit's
+    # Whatever a component raises, be it `sys.exit`, is its failure, not the kit's.
+    except (Exception, SystemExit) as error:
         status = "failed" if reason is None else "expected_failure"
         text = str(error) or type(error).__name__
         own = isinstance(error, AssertionError)
         message = text if own else f"{type(error).__name__}: {text}"
         message = reason if reason is not None else message[:2000]
     level = check.level
-    if check.name == "documentation" and subject.strict_documentation:
+    if check.name in DOCUMENTATION and subject.strict_documentation:
         level = "must"
     seconds = time.perf_counter() - started
     return CheckResult(
@@ -141,17 +150,32 @@ def known_names(names: Sequence[str] | Mapping[str, str]) -> None:
         raise ValueError(f"There is no check {unknown[0]!r}. The checks are {', '.join(CHECKS)}.")
 
 
-def _require_expected_to_fail(
-    results: Sequence[CheckResult], reasons: Mapping[str, str]
-) -> list[CheckResult]:
-    """Turn an expected failure that never failed into a failure."""
-    judged = list(results)
-    for name in reasons:
-        own = [i for i, result in enumerate(judged) if result.check == name]
+def judged(results: Sequence[CheckResult], reasons: Mapping[str, str]) -> list[CheckResult]:
+    """The results of one component, where an expected failure that never failed is a failure.
+
+    Args:
+        results: Of all its examples.
+        reasons: Check -> why it is expected to fail on at least one of them.
+    """
+    final = list(results)
+    for name, reason in reasons.items():
+        own = [i for i, result in enumerate(final) if result.check == name]
         # Where it does not apply, such as on another backend, it cannot fail.
-        tried = any(judged[i].status != "not_applicable" for i in own)
-        if tried and not any(judged[i].status == "expected_failure" for i in own):
-            for i in own:
-                message = f"it was expected to fail ({reasons[name]}), and does not"
-                judged[i] = judged[i]._replace(status="failed", level="must", message=message)
-    return judged
+        tried = [i for i in own if final[i].status != "not_applicable"]
+        if any(final[i].status == "expected_failure" for i in tried):
+            continue
+        for i in tried:
+            message = f"it was expected to fail ({reason}), and does not"
+            final[i] = final[i]._replace(status="failed", level="must", message=message)
+    return final
+
+
+@contextlib.contextmanager
+def _random_numbers_kept() -> Iterator[None]:
+    """Checks set global seeds; the program that runs them keeps its own sequences."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core.declaring import declaration_of
-from dl_techniques.core.example import Example, TensorSpec
+from dl_techniques.core.example import Example, Fresh, TensorSpec
 from dl_techniques.core.surface import Tensor
 from dl_techniques.core.testing.check import NotApplicable
 from dl_techniques.core.testing.differentiation import Differential, value_and_gradients
@@ -123,9 +123,14 @@ class Subject:
         self.call(instance, self.arrays())
         return instance
 
-    def make_like_built(self) -> Any:
+    def parts(self) -> dict[str, Any]:
+        """The values that each instance has made anew, such as sub-layers, made now."""
+        config = self.example.config
+        return {key: value.make() for key, value in config.items() if isinstance(value, Fresh)}
+
+    def make_like_built(self, **overrides: Any) -> Any:
         """A fresh instance with the weights of `built`, for checks that change its state."""
-        instance = self.make()
+        instance = self.make(**overrides)
         instance.set_weights(self.built.get_weights())
         return instance
 
@@ -144,6 +149,11 @@ class Subject:
         """Whether `call` has a `training` argument."""
         return "training" in inspect.signature(self.cls.call).parameters
 
+    @functools.cached_property
+    def is_callable_on_tensors(self) -> bool:
+        """Whether it is a function that is called with the example's inputs."""
+        return not self.is_class and bool(self.specs)
+
     def call(self, instance: Any, arrays: Mapping[str | int, Any], training: Any = False) -> Any:
         """Call a layer or model as the example says.
 
@@ -152,14 +162,18 @@ class Subject:
             arrays: Arrays or tensors by position or name.
             training: `None` leaves the argument out.
         """
-        positional = [arrays[key] for key in sorted(k for k in arrays if isinstance(k, int))]
-        if isinstance(self.example.inputs, list):
-            positional = [positional]
-        named = {key: value for key, value in arrays.items() if isinstance(key, str)}
+        positional, named = self.arguments(arrays)
         settings = dict(self.example.call)
         if self.takes_training and training is not None:
             settings["training"] = training
         return instance(*positional, **named, **settings)
+
+    def arguments(self, arrays: Mapping[str | int, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Inputs as positional and keyword arguments, as the example gives them."""
+        positional = [arrays[key] for key in sorted(k for k in arrays if isinstance(k, int))]
+        if isinstance(self.example.inputs, list):
+            positional = [positional]
+        return positional, {key: value for key, value in arrays.items() if isinstance(key, str)}
 
     def outputs(
         self, instance: Any, arrays: Mapping[str | int, Any], training: Any = False

@@ -156,6 +156,11 @@ class AdaptiveSoftmax(Layer):
         temperature = ops.clip(1.0 / ops.maximum(beta, 1.0), self.min_temp, self.max_temp)
         return ops.where(entropy > self.entropy_threshold, temperature, ops.ones_like(entropy))
 
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
+        """The mask of the sequence; one of the logits themselves serves here only."""
+        whole = previous_mask is not None and len(previous_mask.shape) == len(inputs.shape)
+        return None if whole else previous_mask
+
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape

@@ -71,8 +71,8 @@ class GroupQueryAttention(AttentionLayer):
             or `(batch, 1 | H, T, S)`.
         padding_mask: `(batch, S)`, nonzero = a real token; combined with the tokens' own masks.
         use_causal_mask: Whether later tokens are hidden.
-        positions: Positions of the queries, `(T,)` or `(batch, T)`, and of the keys too if these
-            are the same tokens. By default 0, 1, 2, ..., counted with the padding.
+        positions: Positions of the queries, `(T,)` or `(batch, T)`, and of the keys too if no
+            `value` is given. By default 0, 1, 2, ..., counted with the padding.
         cache: What `make_cache` or the last call returned: the tokens' keys and values are
             appended to it, and attended to causally.
         return_attention_scores: Whether to return the weights `(batch, H, T, S)` too.
@@ -229,10 +229,14 @@ class GroupQueryAttention(AttentionLayer):
         real = all_of(padding_mask, value_mask, key_mask, *((mask, query_mask) if own else ()))
         value = query if value is None else value
         key = value if key is None else key
-        q, k, v = self._project(query, key, value, positions, cache)
-        offset = None
+        offset = None if cache is None else cache["index"]
+        q, k, v = self._project(query, key, value)
+        if self.rope is not None:
+            start = 0 if offset is None else offset
+            lead = start if own else ops.shape(k)[1] - ops.shape(q)[1]
+            q = self.rope(q, positions=positions, offset=lead)
+            k = self.rope(k, positions=positions if own else None, offset=start)
         if cache is not None:
-            offset = cache["index"]
             cache = _appended(cache, k, v, real)
             k, v, real = cache["key"], cache["value"], cache["mask"]
         result = attend(
@@ -254,26 +258,13 @@ class GroupQueryAttention(AttentionLayer):
         results = (output, *scores, *(() if cache is None else (cache,)))
         return results if len(results) > 1 else output
 
-    def _project(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        positions: Tensor | None,
-        cache: Mapping[str, Tensor] | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Heads of queries, keys and values; the first two normalized and rotated."""
+    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Heads of queries, keys and values; the first two normalized."""
         q = split_heads(self.query_projection(query), self.num_heads)
         k = split_heads(self.key_projection(key), self.num_kv_heads)
         v = split_heads(self.value_projection(value), self.num_kv_heads)
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
-        if self.rope is not None:
-            start = 0 if cache is None else cache["index"]
-            own = key is query
-            lead = start if own else ops.shape(key)[1] - ops.shape(query)[1]
-            q = self.rope(q, positions=positions, offset=lead)
-            k = self.rope(k, positions=positions if own else None, offset=start)
         return q, k, v
 
     def compute_output_spec(

@@ -14,7 +14,7 @@ from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.interpolation import resize_bilinear
-from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part, fresh_initializer
 
 
@@ -145,14 +145,12 @@ class MobileMQA(ChannelsLastLayer):
             query = ops.average_pool(
                 inputs, self.query_strides, self.query_strides, data_format="channels_last"
             )
-            query = _normalized(query, self.query_norm, training)
+            query = normalized(query, self.query_norm, training)
         batch, height, width = ops.shape(query)[:3]
         q = self.query_projection(query)
         q = ops.reshape(q, (batch, height * width, self.num_heads, self.key_dim))
-        k = self.key_projection(self._reduced(inputs, self.key_reduction, self.key_norm, training))
-        v = self.value_projection(
-            self._reduced(inputs, self.value_reduction, self.value_norm, training)
-        )
+        k = self.key_projection(_reduced(inputs, self.key_reduction, self.key_norm, training))
+        v = self.value_projection(_reduced(inputs, self.value_reduction, self.value_norm, training))
         tokens = ops.shape(k)[1] * ops.shape(k)[2]
         k = ops.reshape(k, (batch, tokens, 1, self.key_dim))
         v = ops.reshape(v, (batch, tokens, 1, self.value_dim))
@@ -197,11 +195,6 @@ class MobileMQA(ChannelsLastLayer):
         layer.build(image)
         return layer
 
-    def _reduced(
-        self, x: Tensor, reduction: DepthwiseConvolution | None, norm: Any, training: bool | None
-    ) -> Tensor:
-        return x if reduction is None else _normalized(reduction(x), norm, training)
-
     def _require_divisible(self, shape: Any) -> None:
         if any(isinstance(size, int) and size % self.query_strides for size in shape[1:3]):
             raise ValueError(
@@ -242,10 +235,8 @@ class MobileMQA(ChannelsLastLayer):
         )
 
 
-def _normalized(x: Tensor, norm: Any, training: bool | None) -> Tensor:
-    """The image after its norm, which may be none, and may not know of training."""
-    if norm is None:
-        return x
-    if isinstance(norm, keras.layers.BatchNormalization):
-        return norm(x, training=training)
-    return norm(x)
+def _reduced(
+    x: Tensor, reduction: DepthwiseConvolution | None, norm: Any, training: bool | None
+) -> Tensor:
+    """The image that keys or values are projected from."""
+    return x if reduction is None else normalized(reduction(x), norm, training)

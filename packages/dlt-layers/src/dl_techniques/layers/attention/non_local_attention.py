@@ -21,7 +21,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.attention.attend import all_of, attend
-from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part, fresh_initializer
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
@@ -170,11 +170,7 @@ class NonLocalAttention(Layer):
         else:
             y = self._averaged(q, k, v, real)
         y = self.w_z(ops.reshape(y, (*ops.shape(inputs)[:-1], v.shape[-1])))
-        if isinstance(self.norm_layer, keras.layers.BatchNormalization):
-            y = self.norm_layer(y, training=training)
-        elif self.norm_layer is not None:
-            y = self.norm_layer(y)
-        return inputs + y
+        return inputs + normalized(y, self.norm_layer, training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""

@@ -183,6 +183,15 @@ class WindowAttention(Layer):
             output = keras.random.dropout(output, self.projection_dropout, seed=self.seed_generator)
         return output
 
+    def compute_mask(
+        self,
+        inputs: Tensor,  # noqa: ARG002 -- Keras passes it
+        previous_mask: Tensor | None = None,
+    ) -> Tensor | None:
+        """The mask of the tokens; that of the windows serves here only."""
+        windows = previous_mask is not None and len(previous_mask.shape) == 3
+        return None if windows else previous_mask
+
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape

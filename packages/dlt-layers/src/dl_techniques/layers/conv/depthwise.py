@@ -206,10 +206,10 @@ class DepthwiseConvolution(ChannelsLastLayer):
             is unknown.
 
     Example:
-        >>> import numpy as np
+        >>> from keras import ops
         >>> from dl_techniques.layers import DepthwiseConvolution
         >>> blur = DepthwiseConvolution(3, use_bias=False, kernel_initializer="ones")
-        >>> np.asarray(blur(np.ones((1, 3, 3, 1))))[0, :, :, 0].tolist()
+        >>> ops.convert_to_numpy(blur(ops.ones((1, 3, 3, 1))))[0, :, :, 0].tolist()
         [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
 
     References:

@@ -11,7 +11,7 @@ from keras import ops
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
-from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part, fresh_initializer
 
 
@@ -139,11 +139,7 @@ class HierarchicalMLPStem(ChannelsLastLayer):
         self._require_whole_patches(inputs.shape)
         x = inputs
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = conv(x)
-            if isinstance(norm, keras.layers.BatchNormalization):
-                x = norm(x, training=training)
-            elif norm is not None:
-                x = norm(x)
+            x = normalized(conv(x), norm, training)
             if i < len(self.activations):
                 x = self.activations[i](x)
         if not self.flatten:

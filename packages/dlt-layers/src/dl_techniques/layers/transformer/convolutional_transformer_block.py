@@ -18,7 +18,7 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
-from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
@@ -194,9 +194,9 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Attend, then transform each token."""
         first, second = self.drop_paths
-        y = self._attention(_apply(self.norm1, inputs), training)
+        y = self._attention(normalized(inputs, self.norm1, training), training)
         x = inputs + first(self.attention_drop(y, training=training), training=training)
-        y = self.ffn_layer(_apply(self.norm2, x), training=training)
+        y = self.ffn_layer(normalized(x, self.norm2, training), training=training)
         return x + second(y, training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -249,7 +249,3 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
         yield Rejection(cls, {"num_heads": 2, "scale": -1.0}, "scale")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")
         yield Rejection(cls, {"num_heads": 3}, "num_heads", build=(None, 4, 4, 8))
-
-
-def _apply(part: Any, x: Tensor) -> Tensor:
-    return x if part is None else part(x)

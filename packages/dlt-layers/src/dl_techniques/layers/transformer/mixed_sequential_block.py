@@ -25,7 +25,7 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.attend import all_of
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.ffn.mlp_block import MLPBlock
-from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part
 
 
@@ -194,8 +194,7 @@ class MixedSequentialBlock(Layer):
         real = all_of(mask)
         x = inputs
         for branch, norm in zip(self.branches, self.norms, strict=True):
-            y = x if norm is None else norm(x)
-            x = x + getattr(self, f"_{branch}")(y, real, training)
+            x = x + getattr(self, f"_{branch}")(normalized(x, norm, training), real, training)
         return x
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -15,7 +15,7 @@ from dl_techniques.layers.arguments import (
 )
 from dl_techniques.layers.attention.window_attention import WindowAttention
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
-from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
@@ -174,9 +174,9 @@ class SwinTransformerBlock(ChannelsLastLayer):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Attend within windows, then transform each token."""
         first, second = self.drop_paths
-        y = self._windows(_apply(self.norm1, inputs), training)
+        y = self._windows(normalized(inputs, self.norm1, training), training)
         x = inputs + first(y, training=training)
-        y = self.ffn_layer(_apply(self.norm2, x), training=training)
+        y = self.ffn_layer(normalized(x, self.norm2, training), training=training)
         return x + second(y, training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -276,7 +276,3 @@ def _cut(image: Tensor, sides: tuple[int, int]) -> Tensor:
     x = ops.reshape(image, (height // rows, rows, width // columns, columns))
     windows = height // rows * (width // columns)
     return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (windows, rows * columns))
-
-
-def _apply(part: Any, x: Tensor) -> Tensor:
-    return x if part is None else part(x)

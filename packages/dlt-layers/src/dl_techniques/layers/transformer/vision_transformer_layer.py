@@ -25,7 +25,7 @@ from dl_techniques.layers.arguments import (
 )
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.layer_scale import LayerScale
-from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
@@ -211,11 +211,13 @@ class VisionTransformerLayer(Layer):
 
     def _residual(self, x: Tensor, branch: Any, i: int, training: bool | None) -> Tensor:
         """One branch with its norms, gain, drop path and residual."""
-        y = branch(x if self.norm_position == "post" else _apply(self.norms[i], x))
+        y = branch(x if self.norm_position == "post" else normalized(x, self.norms[i], training))
         if self.norm_position == "sandwich":
-            y = _apply(self.norms[i + 2], y)
-        x = x + self.drop_paths[i](_apply(self.scales[i], y), training=training)
-        return _apply(self.norms[i], x) if self.norm_position == "post" else x
+            y = normalized(y, self.norms[i + 2], training)
+        scale = self.scales[i]
+        y = y if scale is None else scale(y)
+        x = x + self.drop_paths[i](y, training=training)
+        return normalized(x, self.norms[i], training) if self.norm_position == "post" else x
 
     def _norm(self) -> Any:
         return choose_norm(self.norm, epsilon=self.norm_epsilon, dtype=self.dtype_policy)
@@ -273,7 +275,3 @@ class VisionTransformerLayer(Layer):
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")
         yield Rejection(cls, {"num_heads": 2, "ffn": "NoSuch"}, "ffn", build=(None, 5, 8))
         yield Rejection(cls, {"num_heads": 3}, "num_heads", build=(None, 5, 8))
-
-
-def _apply(part: Any, x: Tensor) -> Tensor:
-    return x if part is None else part(x)

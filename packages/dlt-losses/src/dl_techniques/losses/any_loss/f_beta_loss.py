@@ -24,7 +24,8 @@ class FBetaLoss(AnyLoss):
     matrix of `AnyLoss`.
 
     It is the Tversky loss of A(p) with weights 1 / (1 + beta^2) for false positives and
-    beta^2 / (1 + beta^2) for false negatives. A batch without positives gives 1 and no gradient.
+    beta^2 / (1 + beta^2) for false negatives. Where a batch holds no positive sample of a class,
+    the class gives 1 and no gradient.
 
     Args:
         beta: How many times as much recall counts as precision.

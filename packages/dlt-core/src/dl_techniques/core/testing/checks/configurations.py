@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -55,11 +56,47 @@ def config_complete(subject: Subject) -> None:
     wanted = [*(named if derived else ()), *subject.example.config]
     missing = sorted({name for name in wanted if name not in config} - _NOT_STORED)
     require(not missing, f"not in the configuration: {', '.join(missing)}")
-    for name, given in subject.example.config.items():
-        if isinstance(given, str | int | float | bool | None) and isinstance(
-            config[name], str | int | float | bool | None
-        ):
-            require(config[name] == given, f"{name}={given!r} is stored as {config[name]!r}")
+    _require_stored(config, subject.example.config)
+
+
+@check(kinds=ANY)
+def config_keeps_values(subject: Subject) -> None:
+    """Each switch, number or seed that is given another value than its default is stored."""
+    _require_class(subject)
+    tried = 0
+    for name, value in _alternatives(subject):
+        try:
+            config = subject.create(**{name: value}).get_config()
+        except (ValueError, TypeError):
+            continue  # the constructor refuses this value, as it may
+        require(name in config, f"{name}={value!r} is not in the configuration")
+        _require_stored(config, {name: value})
+        tried += 1
+    if not tried:
+        raise NotApplicable("it has no switch, number or seed that could be changed alone")
+
+
+def _alternatives(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """Values of another kind than the default's are left alone: they may mean something else."""
+    for parameter in inspect.signature(subject.cls.__init__).parameters.values():
+        name, default = parameter.name, parameter.default
+        if name in _NOT_STORED or name in subject.example.config or name == "name":
+            continue
+        if isinstance(default, bool):
+            yield name, not default
+        elif isinstance(default, int):
+            yield name, default + 1
+        elif isinstance(default, float):
+            yield name, default / 2 if default else 0.125
+        elif name == "seed" and default is None:
+            yield name, 7
+
+
+def _require_stored(config: dict[str, Any], given: Mapping[str, Any]) -> None:
+    scalar = str | int | float | bool | None
+    for name, value in given.items():
+        if isinstance(value, scalar) and isinstance(config[name], scalar):
+            require(config[name] == value, f"{name}={value!r} is stored as {config[name]!r}")
 
 
 @check(kinds=ANY)

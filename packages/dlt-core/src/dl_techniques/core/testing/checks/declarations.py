@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 import keras
 
@@ -12,6 +15,7 @@ from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject
 
 _BACKENDS = frozenset({"tensorflow", "jax", "torch", "flax"})
+_TAKES_TENSORS = frozenset({"call", "update_state"})
 
 
 @check(kinds=ANY)
@@ -32,22 +36,70 @@ def registered_serialization(subject: Subject) -> None:
 
 @check(kinds=ANY)
 def backend_purity(subject: Subject) -> None:
-    """The source imports public Keras and no backend, and calls no `.numpy()`."""
+    """The source imports public Keras and no backend, and takes no tensor out of its graph."""
     if subject.cls.__module__.partition(".")[0] == "keras":
         raise NotApplicable("one of Keras's own")
+    trees = [tree for tree in map(_tree, _modules(subject.cls)) if tree is not None]
+    if not trees:
+        raise NotApplicable("there is no source")
+    for tree in trees:
+        for line, module in _imports(tree):
+            root = module.partition(".")[0]
+            require(root not in _BACKENDS, f"line {line} imports the backend {root}")
+            private = module == "keras.src" or module.startswith("keras.src.")
+            require(not private, f"line {line} imports the private {module}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                method = node.func.attr
+                require(method != "numpy", f"line {node.lineno} calls `.numpy()`")
+        for line, argument in _numpy_on_arguments(tree):
+            require(False, f"line {line} gives `{argument}`, which may be a tensor, to NumPy")
+
+
+def _modules(cls: Any) -> list[ModuleType]:
+    """The modules of the class and of the bases that its own package brings."""
+    root = cls.__module__.partition(".")[0]
+    names = {base.__module__: None for base in getattr(cls, "__mro__", (cls,))}
+    return [
+        sys.modules[name]
+        for name in names
+        if name.partition(".")[0] == root
+        and not name.startswith("dl_techniques.core.")
+        and name in sys.modules
+    ]
+
+
+def _tree(module: ModuleType) -> ast.Module | None:
     try:
-        source = inspect.getsource(inspect.getmodule(subject.cls) or subject.cls)
-    except (OSError, TypeError) as error:
-        raise NotApplicable("there is no source") from error
-    tree = ast.parse(source)
-    for line, module in _imports(tree):
-        root = module.partition(".")[0]
-        require(root not in _BACKENDS, f"line {line} imports the backend {root}")
-        require(not module.startswith("keras.src"), f"line {line} imports the private {module}")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            method = node.func.attr
-            require(method != "numpy", f"line {node.lineno} calls `.numpy()`")
+        return ast.parse(inspect.getsource(module))
+    except (OSError, TypeError):
+        return None
+
+
+def _numpy_on_arguments(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Calls of NumPy, in what is called with tensors, on one of its arguments as a whole."""
+    aliases = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "numpy"
+    }
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef) or function.name not in _TAKES_TENSORS:
+            continue
+        tensors = {a.arg for a in (*function.args.args, *function.args.kwonlyargs)} - {"self"}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and _root_name(node.func) in aliases:
+                for argument in node.args:
+                    if isinstance(argument, ast.Name) and argument.id in tensors:
+                        yield node.lineno, argument.id
+
+
+def _root_name(node: ast.expr) -> str | None:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+
+import numpy as np
 
 from dl_techniques.core.example import Rejection
 from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
-from dl_techniques.core.testing.subject import Subject
+from dl_techniques.core.testing.subject import Subject, difference
 
 
 @check(kinds=ANY)
@@ -21,21 +23,24 @@ def rejections(subject: Subject) -> None:
 
 @check()
 def channels_first(subject: Subject) -> None:
-    """`data_format="channels_first"` is supported or refused in the constructor."""
-    if "data_format" not in _parameters(subject.cls):
+    """`data_format="channels_first"` gives the same, axes moved, or the constructor refuses it."""
+    if "data_format" not in inspect.signature(subject.cls.__init__).parameters:
         raise NotApplicable("it has no `data_format`")
+    if subject.example.config.get("data_format", "channels_last") != "channels_last":
+        raise NotApplicable("the example itself is not channels_last")
     try:
-        subject.create(data_format="channels_first")
+        instance = subject.create(data_format="channels_first")
     except (ValueError, TypeError) as error:
         require("data_format" in str(error), f"the refusal does not name `data_format`: {error}")
         return
-    raise NotApplicable("channels_first is supported; its results are the component's own tests")
-
-
-def _parameters(cls: Any) -> set[str]:
-    import inspect
-
-    return set(inspect.signature(cls.__init__).parameters)
+    if any(len(spec.shape) < 3 or not spec.batched for spec in subject.specs.values()):
+        raise NotApplicable("not all its inputs have a channel axis")
+    moved = {key: np.moveaxis(array, -1, 1) for key, array in subject.arrays().items()}
+    subject.call(instance, moved)
+    instance.set_weights(subject.built.get_weights())
+    expected = [np.moveaxis(a, -1, 1) if a.ndim >= 3 else a for a in subject.expected]
+    gap = difference(subject.outputs(instance, moved), expected)
+    require(gap <= 1e-4, f"channels_first differs by {gap:.1e} from channels_last")
 
 
 def _require_refusal(rejection: Rejection) -> None:

@@ -17,44 +17,57 @@ def masks(subject: Subject) -> None:
     """A mask is passed on, and what it hides does not change what it shows."""
     if not subject.built.supports_masking:
         raise NotApplicable("it does not support masks")
-    specs = list(subject.specs.values())
-    if len(specs) != 1 or len(specs[0].shape) != 3 or subject.free != [0]:
-        raise NotApplicable("its input is no sequence of vectors")
-    (batch, length, _), array = specs[0].shape, subject.arrays()[0]
-    if length < 3:
+    sequences = [key for key in subject.free if len(subject.specs[key].shape) == 3]
+    if not sequences or len(sequences) < len(subject.specs):
+        raise NotApplicable("its inputs are no sequences of vectors")
+    if min(subject.specs[key].shape[1] for key in sequences) < 3:
         raise NotApplicable("its sequence is too short to hide a part of it")
-    mask = np.ones((batch, length), bool)
-    mask[:, -1] = False
-    shown, mask_out = _call_masked(subject, array, mask)
-    hidden = array.copy()
-    hidden[:, -1] += 10.0
-    changed, _ = _call_masked(subject, hidden, mask)
-    require(mask_out is not None, "the output carries no mask")
-    kept = ops.convert_to_numpy(mask_out)
-    for ours, theirs in zip(changed, shown, strict=True):
-        require(
-            kept.shape == ours.shape[: kept.ndim],
-            f"the mask has the shape {kept.shape}, the output {ours.shape}",
-        )
-        gap = np.abs(ours - theirs)[kept]
+    arrays = subject.arrays()
+    hiding = {key: _mask(array) for key, array in arrays.items()}
+    shown, kept = _call_masked(subject, arrays, hiding)
+    hidden = {k: np.where(hiding[k][..., None], a, a + 10) for k, a in arrays.items()}
+    changed, _ = _call_masked(subject, hidden, hiding)
+    for index, (ours, theirs) in enumerate(zip(changed, shown, strict=True)):
+        gap = np.abs(ours - theirs)
+        mask = kept if index == 0 else None
+        if mask is not None:
+            leads = mask.shape == ours.shape[: mask.ndim]
+            require(leads, f"the mask has the shape {mask.shape}, the output {ours.shape}")
+            gap = gap[mask]
+        elif index == 0:
+            # An output without the sequence's axis has nothing to pass a mask on for.
+            tokens = {subject.specs[key].shape[:2] for key in sequences}
+            require(ours.shape[:2] not in tokens, "the output carries no mask")
         largest = float(gap.max(initial=0.0))
         require(largest <= 1e-5, f"what the mask hides changes what it shows by {largest:.1e}")
 
 
-def _call_masked(subject: Subject, array: Any, mask: Any) -> tuple[list[Any], Any]:
-    tensor = ops.convert_to_tensor(array)
+def _mask(array: Any) -> Any:
+    """Hides the last token of every sequence, and two of the first one."""
+    mask = np.ones(array.shape[:2], bool)
+    mask[:, -1] = False
+    mask[0, -2] = False
+    return mask
+
+
+def _call_masked(subject: Subject, arrays: Any, masks: Any) -> tuple[list[Any], Any]:
     # The public way for a mask to arrive is from the layer before: this one only brings it.
-    masked = _Bring()((tensor, ops.convert_to_tensor(mask)))
-    output = subject.call(subject.built, {0: masked})
+    bring = _Bring()
+    inputs = {
+        key: bring((ops.convert_to_tensor(array), ops.convert_to_tensor(masks[key])))
+        for key, array in arrays.items()
+    }
+    output = subject.call(subject.built, inputs)
     first = keras.tree.flatten(output)[0]
-    return to_arrays(output), getattr(first, "_keras_mask", None)
+    mask = getattr(first, "_keras_mask", None)
+    return to_arrays(output), None if mask is None else ops.convert_to_numpy(mask).astype(bool)
 
 
 class _Bring(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Gives a tensor the mask that comes with it."""
 
     def call(self, inputs: Any) -> Any:
-        return ops.copy(inputs[0]) if hasattr(ops, "copy") else inputs[0] + 0
+        return inputs[0] + 0
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:  # noqa: ARG002  # Keras's
         return inputs[1]

@@ -87,9 +87,10 @@ def nan_is_not_hidden(subject: Subject) -> None:
 def dtype_policy_of_instance(subject: Subject) -> None:
     """A layer's own policy decides, whatever the global one is."""
     before = keras.config.dtype_policy()
+    parts = subject.parts()  # a given part follows the policy under which it was made
     try:
         keras.config.set_dtype_policy("mixed_bfloat16")
-        instance = subject.create(dtype="float32")
+        instance = subject.create(dtype="float32", **parts)
         instance_outputs = subject.call(instance, subject.arrays())
     finally:
         keras.config.set_dtype_policy(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -28,14 +29,31 @@ def _agrees(claimed: tuple[Any, ...], actual: tuple[int, ...]) -> bool:
 @check()
 def output_shape(subject: Subject) -> None:
     """`compute_output_shape` claims the shapes that come."""
-    specs = subject.specs
-    if any(isinstance(key, str) for key in specs) or len(specs) != 1:
-        raise NotApplicable("it takes several inputs; `output_spec` covers their shapes")
-    claimed = _shape_list(subject.built.compute_output_shape(specs[0].shape))
+    claimed = _shape_list(_claimed_shapes(subject))
     actual = [array.shape for array in subject.expected]
     require(len(claimed) == len(actual), f"claims {len(claimed)} outputs, {len(actual)} come")
     for ours, theirs in zip(claimed, actual, strict=True):
         require(_agrees(ours, theirs), f"claims the shape {ours}, {theirs} comes")
+
+
+def _claimed_shapes(subject: Subject) -> Any:
+    """What `compute_output_shape` says, called as Keras calls it."""
+    function = subject.built.compute_output_shape
+    positional, named = subject.arguments({key: s.shape for key, s in subject.specs.items()})
+    if len(positional) == 1 and not named:
+        return function(positional[0])
+    # With several inputs its parameters are `<argument>_shape`; attention may leave some out.
+    order = list(inspect.signature(subject.cls.call).parameters)
+    order = order[1:] if order[:1] == ["self"] else order
+    shapes = dict(zip((f"{name}_shape" for name in order), positional, strict=False))
+    shapes.update({f"{name}_shape": shape for name, shape in named.items()})
+    parameters = inspect.signature(function).parameters
+    taken = {name: shape for name, shape in shapes.items() if name in parameters}
+    if taken:
+        return function(**taken)
+    if len(parameters) != 1:
+        raise NotApplicable("`compute_output_shape` names other inputs; `output_spec` covers them")
+    return function([*positional, *named.values()])
 
 
 @check()

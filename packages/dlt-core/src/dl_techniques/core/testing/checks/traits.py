@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from dl_techniques.core.testing.check import NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject, difference
@@ -95,3 +97,67 @@ def elementwise(subject: Subject) -> None:
     others = np.ones(x.shape, bool)
     others.flat[0] = False
     _require_close(_apply(subject, changed)[others], y[others], "an element that was not changed")
+
+
+@check()
+def exemptions_are_needed(subject: Subject) -> None:
+    """A trait that excuses from checks is true: samples are coupled, training does change."""
+    claimed = {"couples_batch", "changes_in_training", "not_differentiable"}
+    claimed &= subject.example.traits
+    if not claimed:
+        raise NotApplicable("it claims no trait that excuses it")
+    arrays = subject.arrays()
+    if "not_differentiable" in claimed:
+        _require_no_gradient(subject)
+    if "changes_in_training" in claimed:
+        instance = subject.make_like_built()
+        trained = subject.outputs(instance, arrays, training=True)
+        gap = max(difference(trained, subject.expected), _moved(subject, instance))
+        require(gap > 0, "training changes neither outputs nor state: it is no changes_in_training")
+    if "couples_batch" in claimed:
+        _require_coupling(subject)
+
+
+def _moved(subject: Subject, instance: Any) -> float:
+    before = [ops.convert_to_numpy(v) for v in subject.built.non_trainable_variables]
+    after = [ops.convert_to_numpy(v) for v in instance.non_trainable_variables]
+    return difference(after, before)
+
+
+def _require_coupling(subject: Subject) -> None:
+    subject.require_batched()
+    arrays = subject.arrays()
+    changed = {
+        key: np.concatenate([value[:1] * 0 + value[-1:], value[1:]])
+        for key, value in arrays.items()
+    }
+    for training in (False, True):
+        ours, theirs = (
+            subject.outputs(
+                subject.make_like_built(seed=1) if _seeded(subject) else subject.make_like_built(),
+                batch,
+                training,
+            )
+            for batch in (arrays, changed)
+        )
+        rest = [array[1:] if array.ndim else array for array in ours]
+        others = [array[1:] if array.ndim else array for array in theirs]
+        if difference(rest, others) > 0:
+            return
+    raise AssertionError("no sample changes the output of another: it is no couples_batch")
+
+
+def _seeded(subject: Subject) -> bool:
+    return "seed" in inspect.signature(subject.cls.__init__).parameters
+
+
+def _require_no_gradient(subject: Subject) -> None:
+    if not subject.floating or any(a.dtype.kind != "f" for a in subject.expected):
+        return  # integers have no gradient, whatever the layer does
+    try:
+        result = subject.differentiate(subject.built, subject.arrays())
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, LookupError):
+        return  # the backend itself says that there is none
+    gradients = [g for g in (*result.variables, *result.inputs) if g is not None]
+    sound = bool(gradients) and all(np.isfinite(g).all() and np.any(g) for g in gradients)
+    require(not sound, "it has sound gradients: it is not not_differentiable")

@@ -1,0 +1,124 @@
+"""Keras's own layers as examples, and every exception that the kit needs for them.
+
+The exceptions are data: layer -> check -> (where, why). `where` is a backend, a Keras version
+("3.8"), or both as "tensorflow 3.8"; empty means everywhere. They are strict: one that is not
+needed any more fails the calibration.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from dl_techniques.core import Example, Fresh, TensorSpec
+
+V = TensorSpec((4, 6))
+S = TensorSpec((3, 5, 6))
+I = TensorSpec((2, 6, 5, 4))  # noqa: E741  # an image
+D3 = TensorSpec((2, 4, 5, 4, 2))
+TOKENS = TensorSpec((3, 5), dtype="int32", low=0, high=7)
+PIXELS = TensorSpec((2, 8, 8, 3), low=0.0, high=255.0)
+
+NOISE = {"stochastic", "changes_in_training"}
+BATCH = {"couples_batch", "changes_in_training"}
+PICKS = {"hides_nan"}
+
+_LAYERS = [
+    ("Dense", {"units": 3}, V, ()),
+    ("Dense", {"units": 3}, S, ("permutation_equivariant",)),
+    ("EinsumDense", {"equation": "abc,cd->abd", "output_shape": (None, 4)}, S, ()),
+    ("Embedding", {"input_dim": 7, "output_dim": 4}, TOKENS, ()),
+    ("Identity", {}, S, ("elementwise", "idempotent")),
+    ("Masking", {}, S, PICKS),
+    ("Activation", {"activation": "tanh"}, V, ("elementwise", "monotone")),
+    ("ReLU", {}, V, ("elementwise", "idempotent", "scale_equivariant", *PICKS)),
+    ("LeakyReLU", {}, V, ("elementwise", "scale_equivariant", *PICKS)),
+    ("PReLU", {}, V, ("elementwise", *PICKS)),
+    ("ELU", {}, V, ("elementwise", "monotone", *PICKS)),
+    ("Softmax", {}, V, ()),
+    ("LayerNormalization", {}, S, ("permutation_equivariant",)),
+    ("BatchNormalization", {}, V, BATCH),
+    ("BatchNormalization", {}, I, BATCH),
+    ("GroupNormalization", {"groups": 2}, I, ()),
+    ("UnitNormalization", {}, V, ("scale_invariant",)),
+    ("SpectralNormalization", {"layer": Fresh(lambda: keras.layers.Dense(3))}, V, BATCH),
+    ("Conv1D", {"filters": 3, "kernel_size": 3}, S, ()),
+    ("Conv2D", {"filters": 3, "kernel_size": 3, "padding": "same"}, I, ()),
+    ("Conv2D", {"filters": 4, "kernel_size": 3, "groups": 2, "strides": 2}, I, ()),
+    ("Conv3D", {"filters": 2, "kernel_size": 2}, D3, ()),
+    ("Conv1DTranspose", {"filters": 3, "kernel_size": 3}, S, ()),
+    ("Conv2DTranspose", {"filters": 3, "kernel_size": 2, "strides": 2}, I, ()),
+    ("Conv3DTranspose", {"filters": 2, "kernel_size": 2}, D3, ()),
+    ("DepthwiseConv1D", {"kernel_size": 3}, S, ()),
+    ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2}, I, ()),
+    ("SeparableConv1D", {"filters": 3, "kernel_size": 3}, S, ()),
+    ("SeparableConv2D", {"filters": 3, "kernel_size": 3}, I, ()),
+    ("MaxPooling1D", {}, S, PICKS),
+    ("MaxPooling2D", {}, I, PICKS),
+    ("MaxPooling3D", {}, D3, PICKS),
+    ("AveragePooling1D", {}, S, ("scale_equivariant",)),
+    ("AveragePooling2D", {}, I, ("scale_equivariant",)),
+    ("AveragePooling3D", {}, D3, ()),
+    ("GlobalMaxPooling1D", {}, S, PICKS),
+    ("GlobalMaxPooling2D", {}, I, PICKS),
+    ("GlobalAveragePooling1D", {}, S, ("scale_equivariant",)),
+    ("GlobalAveragePooling2D", {}, I, ("scale_equivariant",)),
+    ("ZeroPadding1D", {}, S, ("scale_equivariant",)),
+    ("ZeroPadding2D", {}, I, ()),
+    ("ZeroPadding3D", {}, D3, ()),
+    ("Cropping1D", {}, S, PICKS),
+    ("Cropping2D", {}, I, PICKS),
+    ("UpSampling1D", {}, S, ()),
+    ("UpSampling2D", {}, I, ()),
+    ("UpSampling2D", {"interpolation": "bilinear"}, I, ()),
+    ("UpSampling3D", {}, D3, ()),
+    ("Flatten", {}, I, ()),
+    ("Reshape", {"target_shape": (2, 3)}, V, ()),
+    ("Permute", {"dims": (2, 1)}, S, ()),
+    ("RepeatVector", {"n": 3}, V, ()),
+    ("Rescaling", {"scale": 2.0}, V, ("elementwise", "monotone")),
+    ("Dropout", {"rate": 0.5, "seed": 1}, V, NOISE),
+    ("SpatialDropout1D", {"rate": 0.5, "seed": 1}, S, NOISE),
+    ("SpatialDropout2D", {"rate": 0.5, "seed": 1}, I, NOISE),
+    ("GaussianNoise", {"stddev": 0.5, "seed": 1}, V, NOISE),
+    ("GaussianDropout", {"rate": 0.5, "seed": 1}, V, NOISE),
+    ("AlphaDropout", {"rate": 0.5, "seed": 1}, V, NOISE),
+    ("ActivityRegularization", {"l2": 0.1}, V, ("elementwise",)),
+    ("SimpleRNN", {"units": 3}, S, ()),
+    ("LSTM", {"units": 3}, S, ()),
+    ("LSTM", {"units": 3, "return_sequences": True}, S, ()),
+    ("GRU", {"units": 3}, S, ()),
+    ("Bidirectional", {"layer": Fresh(lambda: keras.layers.LSTM(2))}, S, ()),
+    ("TimeDistributed", {"layer": Fresh(lambda: keras.layers.Dense(2))}, S, ()),
+    ("Attention", {}, ([S, S],), ()),
+    ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, (S, S), ()),
+    (
+        "GroupQueryAttention",
+        {"head_dim": 3, "num_query_heads": 2, "num_key_value_heads": 1},
+        (S, S),
+        (),
+    ),
+    ("Resizing", {"height": 4, "width": 4}, PIXELS, ()),
+    ("CenterCrop", {"height": 4, "width": 4}, PIXELS, PICKS),
+    ("RandomCrop", {"height": 4, "width": 4, "seed": 1}, PIXELS, {*NOISE, *PICKS}),
+]
+
+# layer -> check -> (where, why)
+EXCEPTIONS: dict[str, dict[str, tuple[str, str]]] = {}
+
+
+def examples() -> list[Example]:
+    """One example for each row, with a name that is unique."""
+    found: list[Example] = []
+    for index, (name, config, inputs, traits) in enumerate(_LAYERS):
+        if isinstance(inputs, tuple) and isinstance(inputs[0], list):
+            continue
+        found.append(
+            Example(
+                getattr(keras.layers, name),
+                config,
+                inputs,
+                traits=frozenset(traits),
+                name=f"{name}_{index}",
+            )
+        )
+    return found
