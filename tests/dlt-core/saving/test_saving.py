@@ -251,6 +251,26 @@ def test_the_caller_may_provide_what_is_not_declared(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs(loaded), outputs(model))
 
 
+def test_the_callers_name_does_not_replace_a_built_in(tmp_path: Path) -> None:
+    class Other(keras.layers.Dense):  # type: ignore[misc]  # Keras ships no types
+        pass
+
+    path = Forge().write(tmp_path / "model.keras")
+    assert type(load_model(path, custom_objects={"Dense": Other}).layers[-1]) is keras.layers.Dense
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="lookups need TensorFlow")
+def test_assets_come_back(tmp_path: Path) -> None:
+    lookup = keras.layers.StringLookup(num_oov_indices=1)
+    lookup.adapt(np.array(["b", "a", "b"]))
+    model = keras.Sequential([keras.Input((1,), dtype="string"), lookup])
+    save_model(model, tmp_path / "model.keras")
+    names = [member.name for member in inspect_model(tmp_path / "model.keras").members]
+    assert "assets/layers/string_lookup/vocabulary.txt" in names
+    loaded = load_model(tmp_path / "model.keras")
+    assert loaded.layers[-1].get_vocabulary() == ["[UNK]", "b", "a"]
+
+
 def test_what_only_this_program_declares_comes_back_in_it(tmp_path: Path) -> None:
     @component("saving_test>Local", kind="layer", aliases=("saving_test>Former",))
     class Local(Layer):

@@ -55,9 +55,9 @@ _LAYERS = [
     ("MaxPooling1D", {}, S, PICKS),
     ("MaxPooling2D", {}, I, PICKS),
     ("MaxPooling3D", {}, D3, PICKS),
-    ("AveragePooling1D", {}, S, ("scale_equivariant",)),
-    ("AveragePooling2D", {}, I, ("scale_equivariant",)),
-    ("AveragePooling3D", {}, D3, ()),
+    ("AveragePooling1D", {"pool_size": 2}, S, ("scale_equivariant",)),
+    ("AveragePooling2D", {"pool_size": 2}, I, ("scale_equivariant",)),
+    ("AveragePooling3D", {"pool_size": 2}, D3, ()),
     ("GlobalMaxPooling1D", {}, S, PICKS),
     ("GlobalMaxPooling2D", {}, I, PICKS),
     ("GlobalAveragePooling1D", {}, S, ("scale_equivariant",)),
@@ -89,7 +89,6 @@ _LAYERS = [
     ("GRU", {"units": 3}, S, ()),
     ("Bidirectional", {"layer": Fresh(lambda: keras.layers.LSTM(2))}, S, ()),
     ("TimeDistributed", {"layer": Fresh(lambda: keras.layers.Dense(2))}, S, ()),
-    ("Attention", {}, ([S, S],), ()),
     ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, (S, S), ()),
     (
         "GroupQueryAttention",
@@ -110,8 +109,6 @@ def examples() -> list[Example]:
     """One example for each row, with a name that is unique."""
     found: list[Example] = []
     for index, (name, config, inputs, traits) in enumerate(_LAYERS):
-        if isinstance(inputs, tuple) and isinstance(inputs[0], list):
-            continue
         found.append(
             Example(
                 getattr(keras.layers, name),

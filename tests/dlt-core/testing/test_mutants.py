@@ -111,7 +111,27 @@ class Undocumented(Dense):
     """Says nothing about its arguments."""
 
 
+@mutant("documented_example")
+class WrongExample(Dense):
+    """Says something false.
+
+    Example:
+        >>> 1 + 1
+        3
+    """
+
+
 # Configurations
+
+
+@mutant("config_keeps_values")
+class DropsASwitch(Dense):
+    def __init__(self, units=2, fast=False, **kwargs):
+        super().__init__(units, **kwargs)
+        self.fast = fast
+
+    def get_config(self):
+        return {**super().get_config(), "fast": False}
 
 
 @mutant("config_round_trip")
@@ -376,6 +396,11 @@ class IgnoresItsSeed(Noise):
 class ChangesInTraining(Same):
     def call(self, inputs, training=False):
         return 2.0 * inputs if training else inputs
+
+
+@mutant("exemptions_are_needed", traits=("couples_batch",))
+class ExcusesItself(Same):
+    """Claims to couple samples and does not."""
 
 
 # Batches
@@ -695,6 +720,10 @@ def test_every_check_has_a_mutant():
     assert len(MUTANTS) >= 40
 
 
+# This module as a whole is impure on purpose, and its controls are not importable by name.
+IMPURE = {"backend_purity", "documentation", "documented_example"}
+
+
 @component("mutants>Control", kind="layer")
 class Control(Dense):
     """Scale and shift: y = x W + b.
@@ -754,8 +783,7 @@ class ControlCallback(Component, keras.callbacks.Callback):
     ids=lambda example: f"{example.cls.__name__}-{example.name}",
 )
 def test_a_sound_component_has_no_finding(example):
-    # This module as a whole is impure on purpose.
-    names = [name for name in CHECKS if name not in {"backend_purity", "documentation"}]
+    names = [name for name in CHECKS if name not in IMPURE]
     report = check_component(example, only=names)
     assert not report.failures, report.summary()
     assert not report.warnings, report.summary()

@@ -205,7 +205,7 @@ class _Walk:
             self._constant(node, name, location)
         elif name == "function":
             self._function(node, location)
-        elif name in self._given and registered in {None, name, f"Custom>{name}"}:
+        elif self._is_given(name, module, registered):
             self.uses.append(Use(registered or name, location, name, None, node))
         elif isinstance(registered, str) and (">" in registered or registered in self._given):
             self._component(node, registered, location)
@@ -213,6 +213,11 @@ class _Walk:
             self._bare_class(node, name, location)
         else:
             self._builtin_class(node, location)
+
+    def _is_given(self, name: str, module: Any, registered: Any) -> bool:
+        """Whether the caller's object is meant; his name for one does not replace a built-in."""
+        own = registered in {None, name, f"Custom>{name}"}
+        return own and name in self._given and public_name(module, name) not in builtins().classes
 
     def _builtin_class(self, node: dict[str, Any], location: str) -> None:
         module, name, registered = (
