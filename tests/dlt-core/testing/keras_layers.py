@@ -101,8 +101,63 @@ _LAYERS = [
     ("RandomCrop", {"height": 4, "width": 4, "seed": 1}, PIXELS, {*NOISE, *PICKS}),
 ]
 
+KEY_BIAS = "softmax is blind to a shift of all keys, so the key bias has no gradient"
+NOT_COUPLED = "its state changes in training, but no sample sees another"
+FLOAT64 = "its kernels compute in float32 whatever the dtype"
+CPU_KERNELS = "there is no kernel for half precision on the CPU"
+CROP = "it claims the cropped size and does not crop at inference (keras-team/keras#21868)"
+INNER_POLICY = "the wrapped layer is made outside, under the global policy, not in float64"
+
 # layer -> check -> (where, why)
-EXCEPTIONS: dict[str, dict[str, tuple[str, str]]] = {}
+EXCEPTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Masking": {"masks": ("", "it makes a mask of its own and drops the one that comes")},
+    "UnitNormalization": {
+        "gradients_at_zero": ("jax torch", "the gradient of its norm at zero is NaN"),
+        "float16_range": ("jax tensorflow", "the square of a float16 overflows from 256 on"),
+    },
+    "SpectralNormalization": {
+        "exemptions_are_needed": ("", NOT_COUPLED),
+        "finite_differences": ("tensorflow", INNER_POLICY),
+    },
+    "MaxPooling3D": {
+        "finite_differences": ("tensorflow", CPU_KERNELS),
+        "mixed_policies": ("tensorflow", CPU_KERNELS),
+        "float16_range": ("tensorflow", CPU_KERNELS),
+    },
+    "AveragePooling3D": {
+        "finite_differences": ("tensorflow", CPU_KERNELS),
+        "mixed_policies": ("tensorflow torch", CPU_KERNELS),
+        "float16_range": ("tensorflow", CPU_KERNELS),
+    },
+    "GlobalMaxPooling1D": {"empty_batch": ("torch", "PyTorch takes no maximum of nothing")},
+    "GlobalMaxPooling2D": {"empty_batch": ("torch", "PyTorch takes no maximum of nothing")},
+    "UpSampling2D": {"finite_differences": ("tensorflow", FLOAT64)},
+    "SimpleRNN": {"config_keeps_values": ("", "its `seed` is lost")},
+    "Bidirectional": {"finite_differences": ("tensorflow", INNER_POLICY)},
+    "TimeDistributed": {"finite_differences": ("tensorflow", INNER_POLICY)},
+    "MultiHeadAttention": {
+        "gradients_live": ("", KEY_BIAS),
+        "float16_range": ("tensorflow", "it scales after the product, which overflows"),
+    },
+    "GroupedQueryAttention": {
+        "gradients_live": ("", KEY_BIAS),
+        "float16_range": ("tensorflow", "it scales after the product, which overflows"),
+    },
+    "RandomCrop": {
+        "output_shape": ("", CROP),
+        "output_spec": ("", CROP),
+        "training_flag": ("", "its default is not inference"),
+        "mixed_policies": ("", "its output is float32 under every policy"),
+        "exemptions_are_needed": ("", "training crops to another shape, so there is no gap"),
+    },
+}
+
+
+def excused(example: Example) -> dict[str, str]:
+    """Check -> why it fails for the example's layer, here."""
+    backend = keras.backend.backend()
+    reasons = EXCEPTIONS.get(example.cls.__name__, {})
+    return {check: why for check, (where, why) in reasons.items() if not where or backend in where}
 
 
 def examples() -> list[Example]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -85,4 +86,30 @@ def test_normalized_gram_holds_cosines_and_is_finite_at_zero():
     np.testing.assert_allclose(cosines, [[1, 0, 1], [0, 0, 0], [1, 0, 1]], atol=1e-6)
     gradient = value_and_gradients(lambda w: ops.sum(gram_matrix(w, normalize=True)), [], [w])
     assert np.isfinite(gradient.inputs[0]).all()
-    assert keras.backend.backend()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_cosines_do_not_depend_on_the_scale(scale):
+    w = np.array([[1.0, 1.0], [0.0, 1.0]], "float32") * np.float32(scale)
+    cosines = ops.convert_to_numpy(gram_matrix(w, normalize=True))
+    np.testing.assert_allclose(cosines, [[1, 0.5**0.5], [0.5**0.5, 1]], rtol=1e-6)
+
+
+def test_the_gradient_of_cosines_equals_the_closed_form():
+    w = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
+    c = np.random.default_rng(2).normal(size=(3, 3)).astype("float32")
+    c = c + c.T
+    found = value_and_gradients(
+        lambda w: ops.sum(c * gram_matrix(w, normalize=True)), [], [w]
+    ).inputs[0]
+    # d sum(c * u^T u) / dw for unit columns u = w / |w| is 2 (u c - u diag(u^T u c)) / |w|.
+    norm = np.linalg.norm(w, axis=0)
+    u = w / norm
+    expected = 2 * (u @ c - u * np.sum(u * (u @ c), axis=0)) / norm
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_logger_shows_nothing_by_itself():
+    script = "from dl_techniques.utils.logger import logger; logger.error('loud')"
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert child.stdout + child.stderr == b""

@@ -22,9 +22,9 @@ def array(tensor):
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 def test_a_patch_changes_its_own_token_only(patch, norm):
     x = draw(1, 2 * patch, 3 * patch, 2)
-    layer = HierarchicalMLPStem(8, patch, norm=norm)
+    layer = HierarchicalMLPStem(32, patch, norm=norm)
     before = array(layer(x))
-    x[:, patch:, patch : 2 * patch] *= -2
+    x[:, patch:, patch : 2 * patch] += draw(1, patch, patch, 2) + 1
     after = array(layer(x))
     changed = np.abs(after - before).max((0, 2)) > 1e-4
     assert changed.tolist() == [False] * 4 + [True, False]

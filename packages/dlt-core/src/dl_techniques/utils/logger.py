@@ -3,7 +3,7 @@
 ```python
 from dl_techniques.utils.logger import configure_logging, logger
 
-configure_logging()          # opt in; without it nothing is shown below a warning
+configure_logging()          # opt in; without it nothing is shown
 logger.info("Training started")
 ```
 """

@@ -62,7 +62,12 @@ def gram_matrix(weight: Tensor, *, normalize: bool = False) -> Tensor:
     """
     w = reshape_to_2d(weight)
     if normalize:
-        square = ops.sum(ops.square(w), axis=0, keepdims=True)
-        # Dividing by one where a column is zero keeps the value zero and the gradient finite.
-        w = w / ops.sqrt(ops.where(square > 0, square, ops.ones_like(square)))
+        # Scaled by its largest number first: the square of a small or large one is out of range.
+        w = w / _nonzero(ops.stop_gradient(ops.max(ops.abs(w), axis=0, keepdims=True)))
+        w = w / ops.sqrt(_nonzero(ops.sum(ops.square(w), axis=0, keepdims=True)))
     return ops.matmul(ops.transpose(w), w)
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    """One in place of zero, which keeps a zero column zero and its gradient finite."""
+    return ops.where(x > 0, x, ops.ones_like(x))

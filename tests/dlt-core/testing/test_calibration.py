@@ -1,0 +1,47 @@
+"""The kit on Keras's own layers: it finds what is known, and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import pytest
+
+from dl_techniques.core.testing import CHECKS, check_component
+
+_FILE = Path(__file__).with_name("keras_layers.py")
+_SPEC = importlib.util.spec_from_file_location("keras_layers", _FILE)
+keras_layers = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(keras_layers)
+
+# Keras's docstrings follow another form, and its classes are installed by no plugin.
+NAMES = [
+    name
+    for name in CHECKS
+    if name not in {"documentation", "documented_example", "fresh_process", "import_cost"}
+]
+# What these layers do in Keras 3.8 differs in details; the newest is what is calibrated on.
+NEWEST = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
+
+
+def test_at_least_sixty_classes_are_covered():
+    assert len({example.cls for example in keras_layers.examples()}) >= 60
+    known = {example.cls.__name__ for example in keras_layers.examples()}
+    assert set(keras_layers.EXCEPTIONS) <= known
+
+
+@pytest.mark.skipif(not NEWEST, reason="the exceptions are those of the newest Keras")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("example", keras_layers.examples(), ids=lambda example: example.name)
+def test_a_layer_of_keras_has_only_known_exceptions(example):
+    reasons = keras_layers.excused(example)
+    report = check_component(example, only=NAMES)
+    failed = {result.check: result.message for result in report if result.status == "failed"}
+    surprising = {name: text for name, text in failed.items() if name not in reasons}
+    assert not surprising
+    # Two examples of one class may share an exception that shows with one of them only.
+    siblings = [e for e in keras_layers.examples() if e.cls is example.cls]
+    if len(siblings) == 1:
+        assert set(reasons) == set(failed), "an exception that is not needed any more"
+    assert len(report) >= 40
