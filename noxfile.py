@@ -101,7 +101,7 @@ def quickstart(session: nox.Session) -> None:
     session.install(*NEWEST, backend.requirement, "matplotlib", "scikit-learn", "tqdm")
     _install_workspace(session, *NEWEST)
     # One process on all cores: unlike the tests, it is not to be held to one thread.
-    environment = {**_environment(backend.name), "OMP_NUM_THREADS": None}
+    environment = {**_environment(backend.name), "OMP_NUM_THREADS": None, "PYTHONWARNINGS": None}
     session.run("python", "examples/digits.py", *rest, env=environment)
 
 

@@ -29,7 +29,7 @@ def masks(subject: Subject) -> None:
     changed, _ = _call_masked(subject, hidden, hiding)
     for index, (ours, theirs) in enumerate(zip(changed, shown, strict=True)):
         gap = np.abs(ours - theirs)
-        mask = kept if index == 0 else None
+        mask = kept[index]
         if mask is not None:
             leads = mask.shape == ours.shape[: mask.ndim]
             require(leads, f"the mask has the shape {mask.shape}, the output {ours.shape}")
@@ -50,7 +50,7 @@ def _mask(array: Any) -> Any:
     return mask
 
 
-def _call_masked(subject: Subject, arrays: Any, masks: Any) -> tuple[list[Any], Any]:
+def _call_masked(subject: Subject, arrays: Any, masks: Any) -> tuple[list[Any], list[Any]]:
     # The public way for a mask to arrive is from the layer before: this one only brings it.
     bring = _Bring()
     inputs = {
@@ -58,9 +58,9 @@ def _call_masked(subject: Subject, arrays: Any, masks: Any) -> tuple[list[Any], 
         for key, array in arrays.items()
     }
     output = subject.call(subject.built, inputs)
-    first = keras.tree.flatten(output)[0]
-    mask = getattr(first, "_keras_mask", None)
-    return to_arrays(output), None if mask is None else ops.convert_to_numpy(mask).astype(bool)
+    masks_out = [getattr(tensor, "_keras_mask", None) for tensor in keras.tree.flatten(output)]
+    kept = [None if m is None else ops.convert_to_numpy(m).astype(bool) for m in masks_out]
+    return to_arrays(output), kept
 
 
 class _Bring(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
