@@ -140,7 +140,7 @@ class DriftingConfig(Dense):
         return {**super().get_config(), "units": self.units + 1}
 
 
-@mutant("config_complete", "config_round_trip", config={"scale": 2.0})
+@mutant("config_complete", config={"scale": 2.0})
 class LostArgument(Dense):
     def __init__(self, scale=1.0, **kwargs):
         super().__init__(**kwargs)
