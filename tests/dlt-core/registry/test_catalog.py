@@ -135,6 +135,17 @@ def test_what_is_installed_later_is_found(site: Any) -> None:
         registry.find(late)
 
 
+def test_what_no_clock_shows_is_found(site: Any) -> None:
+    """Nothing negative is kept, even if no folder seems to have changed."""
+    registry = site.registry()
+    times = site.folder.stat()
+    with pytest.raises(UnknownComponent):
+        registry.find(f"{site.name('late')}>Gate")
+    late = site.healthy("late")
+    os.utime(site.folder, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert registry.find(late).id == late
+
+
 def test_a_manifest_that_changes_is_read_again(site: Any, tools: Any) -> None:
     old = site.healthy("edited")
     registry = site.registry()
