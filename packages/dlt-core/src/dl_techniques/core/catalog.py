@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import threading
@@ -13,7 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dl_techniques.core.__about__ import CONTRACT
 from dl_techniques.core.claims import Claims, claim, describe_claimants
 from dl_techniques.core.discovery import discover
-from dl_techniques.core.distributions import ALLOWED_VARIABLE, DISABLED_VARIABLE, normalize
+from dl_techniques.core.distributions import (
+    ALLOWED_VARIABLE,
+    DISABLED_VARIABLE,
+    forget_folders,
+    normalize,
+)
 from dl_techniques.core.entry import Entry, Problem
 from dl_techniques.core.errors import (
     AmbiguousComponent,
@@ -195,7 +199,7 @@ class Registry:
 
     def refresh(self) -> None:
         """Forget everything, so that the next call looks again and plugins load again."""
-        importlib.invalidate_caches()
+        forget_folders()
         with self._lock:
             self._snapshot = None
             self._plugins = None
@@ -236,7 +240,7 @@ class Registry:
             if known is not None and not again and known.fingerprint == self._look(known.files):
                 return known
             if again:
-                importlib.invalidate_caches()
+                forget_folders()
             found = discover(self._path)
             claims = claim(found.entries)
             self._snapshot = _Snapshot(

@@ -6,12 +6,13 @@ and one broken folder must not hide the others.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
-from importlib.metadata import Distribution, DistributionFinder
+from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -58,6 +59,13 @@ class Survey(NamedTuple):
 def normalize(name: str) -> str:
     """A distribution's name in the form of PEP 503, in which names are compared."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def forget_folders() -> None:
+    """Make the next look read all folders anew, also those whose time shows no change."""
+    importlib.invalidate_caches()
+    # Python 3.11 leaves the finder of metadata out; only an instance can be asked in all versions.
+    MetadataPathFinder().invalidate_caches()
 
 
 def survey(path: Sequence[str] | None = None) -> Survey:
