@@ -100,7 +100,7 @@ def test_the_gradient_of_cosines_equals_the_closed_form():
     c = np.random.default_rng(2).normal(size=(3, 3)).astype("float32")
     c = c + c.T
     found = value_and_gradients(
-        lambda w: ops.sum(c * gram_matrix(w, normalize=True)), [], [w]
+        lambda w: ops.sum(ops.multiply(c, gram_matrix(w, normalize=True))), [], [w]
     ).inputs[0]
     # d sum(c * u^T u) / dw for unit columns u = w / |w| is 2 (u c - u diag(u^T u c)) / |w|.
     norm = np.linalg.norm(w, axis=0)
