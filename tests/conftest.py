@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +17,24 @@ REPORT = os.environ.get("DL_TECHNIQUES_VERIFICATION")
 
 # Declarations of operators live as long as their library.
 _LIBRARIES: list[Any] = []
+
+
+_COUNT = pytest.StashKey[list[int]]()
+
+# After so many tests the compiled functions of JAX are dropped.
+KEPT_TESTS = 150
+
+
+@pytest.fixture(autouse=True)
+def compiled_functions_are_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep a long run on JAX within memory: it keeps every function that it ever compiled."""
+    yield
+    counts = request.config.stash.setdefault(_COUNT, [0])
+    counts[0] += 1
+    if counts[0] % KEPT_TESTS == 0 and "jax" in sys.modules:
+        import jax
+
+        jax.clear_caches()
 
 
 class Comparison(NamedTuple):

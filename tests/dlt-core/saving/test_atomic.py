@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,22 +132,22 @@ def test_an_exception_leaves_the_old_file(target: Path, error: type[BaseExceptio
     assert_clean(target, OLD)
 
 
-@pytest.fixture
-def small_files() -> Iterator[Callable[[int], None]]:
-    """Makes the system refuse writes beyond a size, as a full disk does."""
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Makes the system refuse writes beyond a size; pytest's own output must not fall under it."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 100_000, len(NEW) - 1])
-def test_a_full_disk_leaves_the_old_file(
-    target: Path, size: int, small_files: Callable[[int], None]
-) -> None:
-    small_files(size)
-    with pytest.raises(OSError, match="File too large"):
+def test_a_full_disk_leaves_the_old_file(target: Path, size: int) -> None:
+    with full_disk(size), pytest.raises(OSError, match="File too large"):
         write(target)
     assert_clean(target, OLD)
 
