@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import keras
 import pytest
 
@@ -64,3 +67,47 @@ def test_unknown_kind_and_malformed_alias_are_refused():
         component("contract>Kind", kind="layers")
     with pytest.raises(ValueError, match="Old"):
         component("contract>Alias", kind="layer", aliases=("Old",))
+
+
+WITHOUT_KERAS = """
+import sys
+from dl_techniques.core import DuplicateComponent, component, declaration_of
+from dl_techniques.core.declaring import register_waiting
+
+def declare(kind, name="numbers", id="contract>numbers"):
+    function = lambda: 1
+    function.__module__, function.__qualname__ = "contract_module", name
+    return component(id, kind=kind)(function)
+
+declare("dataset")
+again = declare("dataset")
+assert declaration_of(again).kind == "dataset"
+try:
+    declare("analyzer", "others")
+except DuplicateComponent as error:
+    assert "contract_module:numbers" in str(error) and "contract_module:others" in str(error)
+else:
+    raise AssertionError("two objects hold one identifier")
+declare("analyzer", "free", id="contract>free")
+assert "keras" not in sys.modules
+
+import keras
+register_waiting("contract>numbers")
+assert keras.saving.get_registered_object("contract>numbers") is again
+assert keras.saving.get_registered_object("contract>free") is None
+register_waiting("contract>numbers")
+later = declare("dataset")
+assert keras.saving.get_registered_object("contract>numbers") is later
+try:
+    declare("layer", "taken", id="contract>free")
+except DuplicateComponent:
+    pass
+else:
+    raise AssertionError("what waits holds its identifier")
+"""
+
+
+def test_what_no_model_holds_is_declared_without_keras():
+    command = [sys.executable, "-c", WITHOUT_KERAS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -133,3 +133,25 @@ def test_another_major_version_is_refused() -> None:
     error = compatibility.too_new("2.15.0", label="x.keras")
     assert isinstance(error, ModelFileError)
     assert compatibility.too_new("3.99.0", label="x.keras") is None
+
+
+def functional(tensor: object) -> dict[str, object]:
+    return forge.keras_object(
+        "keras.models", "Functional", {"layers": [], "input_layers": tensor, "output_layers": {}}
+    )
+
+
+def test_one_tensor_that_an_older_keras_stored_as_a_list_is_one_tensor() -> None:
+    node = functional([["x", 0, 0]])
+    compatibility.unwrap_single_tensors([node], stored="3.8.0")
+    assert node == functional(["x", 0, 0])
+    compatibility.unwrap_single_tensors([node], stored="3.8.0")
+    assert node == functional(["x", 0, 0])
+
+
+@pytest.mark.parametrize("tensors", [[["x", 0, 0]], [["x", 0, 0], ["y", 0, 0]]])
+def test_lists_that_are_meant_stay_lists(tensors: list[list[object]]) -> None:
+    node = functional(tensors)
+    stored = "3.11.0" if len(tensors) == 1 else "3.8.0"
+    compatibility.unwrap_single_tensors([node], stored=stored)
+    assert node == functional(tensors)

@@ -317,8 +317,9 @@ class Registry:
 def _require_same_declaration(entry: Entry, target: Any) -> None:
     import keras
 
-    from dl_techniques.core.declaring import declaration_of
+    from dl_techniques.core.declaring import declaration_of, register_waiting
 
+    register_waiting(entry.id)
     declaration = declaration_of(target)
     if declaration is None:
         fault = "is not declared with @component"

@@ -1,4 +1,4 @@
-"""Files of a newer Keras on an older one.
+"""Files of a newer Keras on an older one, and of an older one on a newer.
 
 Keras promises nothing here: its constructors refuse arguments that they do not know. Most of
 these hold their default, which says the same as their absence, so they are left out. Whatever
@@ -8,6 +8,7 @@ would change the model is a finding that names the Keras it needs; nothing is dr
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from dl_techniques.core.archive import CONFIG
@@ -16,6 +17,8 @@ from dl_techniques.core.builtins import builtins
 from dl_techniques.core.errors import ModelFileError
 
 _MAJOR: Final = 3
+# Before it, a functional model with one input was stored like one with a list of one input.
+_ONE_TENSOR_IS_NO_LIST: Final = (3, 11)
 
 
 def version_key(text: str) -> tuple[int, ...]:
@@ -77,6 +80,27 @@ def adapt(items: tuple[Builtin, ...], *, label: str, running: str) -> list[Model
                 what = f"sets {key} of {item.name}"
                 problems.append(_too_new(what, version, item.location, label, running))
     return problems
+
+
+def unwrap_single_tensors(nodes: Iterable[dict[str, Any]], *, stored: str) -> None:
+    """Say, in place, that one tensor is meant where Keras before 3.11 stored a list of one.
+
+    The Keras that wrote the file read it so; later ones build a model that takes and gives lists.
+
+    Args:
+        nodes: The objects of the configuration.
+        stored: The version that wrote the file.
+    """
+    if version_key(stored) >= _ONE_TENSOR_IS_NO_LIST:
+        return
+    for node in nodes:
+        config = node.get("config")
+        if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+            continue
+        for key in ("input_layers", "output_layers"):
+            tensors = config.get(key)
+            if isinstance(tensors, list) and len(tensors) == 1:
+                config[key] = tensors[0]
 
 
 def too_new(stored: str, *, label: str) -> ModelFileError | None:

@@ -6,8 +6,9 @@ the decorator itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from dl_techniques.core.errors import DuplicateComponent
 from dl_techniques.core.identifier import KINDS, parse_identifier
@@ -15,6 +16,10 @@ from dl_techniques.core.identifier import KINDS, parse_identifier
 T = TypeVar("T", bound=Callable[..., Any])
 
 _ATTRIBUTE = "__dl_component__"
+# No saved model holds one of these: declaring it need not cost an import of Keras. Until Keras is
+# there they wait, by identifier.
+_OUTSIDE_KERAS: Final = frozenset({"analyzer", "dataset"})
+_waiting: dict[str, Any] = {}
 
 
 class Declaration(NamedTuple):
@@ -48,7 +53,8 @@ def component(
 
     The identifier becomes Keras's registered name and is permanent: saved files hold it. All
     arguments must be literals, because `dl-techniques manifest write` reads them without
-    importing the module.
+    importing the module. An analyzer or a dataset, which no saved model holds, is declared
+    without importing Keras; it is registered when the registry loads it.
 
     Args:
         id: `namespace>Name`.
@@ -78,7 +84,7 @@ def component(
         >>> keras.saving.get_registered_name(Twice)
         'acme>Twice'
     """
-    identifier = parse_identifier(id)
+    parse_identifier(id)
     if kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}")
     for alias in aliases:
@@ -96,21 +102,43 @@ def component(
     )
 
     def declare(target: T) -> T:
-        # Imported here: reading a declaration must not cost an import of Keras.
-        import keras
-
-        holder = keras.saving.get_custom_objects().get(id)
-        if holder is not None and _address(holder) != _address(target):
-            raise DuplicateComponent(
-                f"{id!r} is already declared by {_address(holder)}; {_address(target)} needs an "
-                "identifier of its own.",
-                id=id,
-            )
-        keras.saving.register_keras_serializable(identifier.namespace, identifier.name)(target)
+        _require_free(id, target, _waiting)
+        _waiting[id] = target
+        if kind not in _OUTSIDE_KERAS or "keras" in sys.modules:
+            register_waiting(id)
         setattr(target, _ATTRIBUTE, declaration)
         return target
 
     return declare
+
+
+def register_waiting(id: str) -> None:
+    """Register with Keras what was declared before Keras was imported; nothing if none waits.
+
+    Args:
+        id: Its identifier.
+
+    Raises:
+        DuplicateComponent: If another object holds the identifier.
+    """
+    target = _waiting.pop(id, None)
+    if target is None:
+        return
+    # Imported here: reading a declaration must not cost an import of Keras.
+    import keras
+
+    _require_free(id, target, keras.saving.get_custom_objects())
+    keras.saving.register_keras_serializable(*parse_identifier(id))(target)
+
+
+def _require_free(id: str, target: Any, holders: Mapping[str, Any]) -> None:
+    holder = holders.get(id)
+    if holder is not None and _address(holder) != _address(target):
+        raise DuplicateComponent(
+            f"{id!r} is already declared by {_address(holder)}; {_address(target)} needs an "
+            "identifier of its own.",
+            id=id,
+        )
 
 
 def declaration_of(target: object) -> Declaration | None:

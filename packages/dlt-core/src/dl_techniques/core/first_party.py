@@ -92,7 +92,11 @@ DISTRIBUTIONS: Final[dict[str, Distribution]] = {
     "dlt-weightwatcher": Distribution(
         "dlt-weightwatcher>=0.1,<1",
         ("dl_techniques.weightwatcher",),
-        "AlphaCallback WeightWatcher analyze_model compare_models smooth_model",
+        """
+        AlphaCallback WeightWatcher alpha analyze_model compare_models concentration_score
+        describe_model eigenvalues fit_powerlaw matrix_entropy mp_fit sharpen_model smooth_model
+        stable_rank
+        """,
     ),
     "dlt-train": Distribution(
         "dlt-train>=0.1,<1",

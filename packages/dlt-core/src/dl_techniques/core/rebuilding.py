@@ -189,6 +189,8 @@ def prepare(found: Examination, *, lookup: Lookup, given: Mapping[str, Any], lab
     problems += _shadowed(plan, found, label)
     problems += compatibility.adapt(found.audit.builtins, label=label, running=keras.version())
     raise_problems(label, problems)
+    nodes = [item.node for item in (*found.audit.builtins, *found.audit.uses) if item.node]
+    compatibility.unwrap_single_tensors(nodes, stored=plan.version)
     for use in found.audit.uses:
         if use.entry is not None:
             _rename(plan, use, use.entry)
