@@ -1,0 +1,201 @@
+"""Eigenvalues of W^T W for stacks of matrices, block by block.
+
+A stack is an array of shape (slices, rows, columns): one slice for a dense layer, one for each tap
+of a convolution. Blocks are read in an order and size that depend on the shape alone, so that a
+memory map, an array and any number of workers give the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from dl_techniques.weightwatcher.numerics.arrays import Array
+
+_BLOCK: Final = 1 << 21  # numbers of a block: 16 MB in double precision
+# Squaring halves the exponent range; beyond these the matrix is scaled by a power of two first.
+_SAFE: Final = {"float64": (1e-140, 1e140), "float32": (1e-12, 1e12)}
+# Eigenvalues of the Gram matrix are exact to about this share of the largest one.
+_RESOLUTION: Final = 1e-12
+
+
+class Counts(NamedTuple):
+    """What in a tensor is no number."""
+
+    nan: int
+    inf: int
+
+
+class Spectrum(NamedTuple):
+    """Eigenvalues of all slices; `evals[k]` ascends."""
+
+    evals: Array
+    """Shape (slices, M)."""
+    resolved: bool
+    """Whether small eigenvalues carry digits of their own, as those of the SVD do."""
+
+
+class NotFiniteError(ValueError):
+    """The tensor holds NaN or infinity.
+
+    Args:
+        counts: How many of each.
+    """
+
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
+        super().__init__(f"{counts.nan} NaN and {counts.inf} infinite values")
+
+
+def spectrum(
+    stack: Any, *, precision: str = "float64", method: str = "auto", exact: bool = False
+) -> Spectrum:
+    """Eigenvalues of W^T W of each slice.
+
+    Args:
+        stack: Array of shape (slices, rows, columns), possibly a memory map.
+        precision: In which the Gram matrix and its eigenvalues are computed.
+        method: `"gram"`; `"svd"`, slower and exact for small eigenvalues too; `"auto"` takes
+            the Gram matrix and, where `exact` asks for it, the SVD of whatever that cannot resolve.
+        exact: Whether small eigenvalues matter.
+
+    Raises:
+        NotFiniteError: If an entry is NaN or infinite.
+    """
+    scale = _scale(stack, precision)
+    if method == "svd":
+        return Spectrum(_by_svd(stack, scale), True)
+    grams = _grams(stack, np.dtype(precision), scale)
+    evals = np.concatenate([_eigvalsh(gram) for gram in grams])
+    evals = np.maximum(evals.astype(np.float64), 0.0) * scale**2
+    resolved = bool((evals[:, 0] > _RESOLUTION * evals[:, -1]).all())
+    if method == "auto" and exact and not resolved:
+        return Spectrum(_by_svd(stack, scale), True)
+    return Spectrum(evals, resolved)
+
+
+def gram(matrix: Any, dtype: Any = np.float64, scale: float = 1.0) -> Array:
+    """W^T W on the shorter side, accumulated over blocks of the longer one.
+
+    Args:
+        matrix: Two axes, in either orientation, possibly a memory map.
+        dtype: In which to compute.
+        scale: What to divide the matrix by.
+
+    Raises:
+        NotFiniteError: If an entry is NaN or infinite.
+    """
+    short = min(matrix.shape)
+    total = np.zeros((short, short), dtype)
+    with np.errstate(invalid="ignore", over="ignore"):  # told apart below
+        for block in _blocks(matrix, dtype, scale):
+            total += block.T @ block
+    if not np.isfinite(np.einsum("ii->i", total)).all():
+        raise _not_finite(matrix)
+    return total
+
+
+def tall(matrix: Any) -> Any:
+    """The matrix with its longer side first.
+
+    Args:
+        matrix: Two axes, or more with those two last.
+    """
+    return matrix if matrix.shape[-2] >= matrix.shape[-1] else np.swapaxes(matrix, -1, -2)
+
+
+def count_nonfinite(array: Any) -> Counts:
+    """How many NaN and infinities an array holds, read block by block.
+
+    Args:
+        array: Any shape.
+    """
+    nan = inf = 0
+    for block in _flat_blocks(array):
+        values = block.astype(np.float64)
+        nan += int(np.isnan(values).sum())
+        inf += int(np.isinf(values).sum())
+    return Counts(nan, inf)
+
+
+def _grams(stack: Any, dtype: np.dtype[Any], scale: float) -> list[Array]:
+    """Gram matrices, as many slices together as make a block."""
+    slices, rows, columns = stack.shape
+    together = max(1, _BLOCK // (rows * columns))
+    if together == 1:
+        return [gram(matrix, dtype, scale)[None] for matrix in stack]
+    found = []
+    for first in range(0, slices, together):
+        part = np.ascontiguousarray(tall(stack[first : first + together])).astype(dtype, copy=False)
+        part = part / scale if scale != 1.0 else part
+        with np.errstate(invalid="ignore", over="ignore"):  # told apart below
+            found.append(np.matmul(np.swapaxes(part, 1, 2), part))
+        if not np.isfinite(np.einsum("kii->ki", found[-1])).all():
+            raise _not_finite(stack)
+    return found
+
+
+def _eigvalsh(grams: Array) -> Array:
+    # NumPy's releases the GIL, SciPy's does not.
+    try:
+        return np.linalg.eigvalsh(grams)
+    except np.linalg.LinAlgError:  # rare failure to converge: the slower driver is sturdier
+        from scipy.linalg import eigh
+
+        return np.stack([eigh(g, eigvals_only=True, driver="ev") for g in grams])
+
+
+def _by_svd(stack: Any, scale: float) -> Array:
+    values = []
+    for matrix in stack:
+        dense = np.asarray(tall(matrix)).astype(np.float64) / scale
+        if not np.isfinite(dense).all():
+            raise _not_finite(stack)
+        values.append(np.linalg.svd(dense, compute_uv=False)[::-1])
+    return (np.stack(values) * scale) ** 2
+
+
+def _blocks(matrix: Any, dtype: Any, scale: float) -> Any:
+    """The rows of the tall matrix, in blocks."""
+    turned = tall(matrix)
+    step = max(1, _BLOCK // turned.shape[1])
+    for first in range(0, turned.shape[0], step):
+        block = np.ascontiguousarray(turned[first : first + step])
+        block = block.astype(dtype, copy=False)
+        yield block / scale if scale != 1.0 else block
+
+
+def _scale(stack: Any, precision: str) -> float:
+    """The power of two that brings the squares into range; 1 for all but extreme matrices."""
+    if precision == "float64" and stack.dtype != np.float64:
+        return 1.0  # the squares of all narrower types fit into double precision
+    peak = 0.0
+    for block in _flat_blocks(stack):
+        peak = max(peak, float(np.max(np.abs(block), initial=0.0)))
+    if not math.isfinite(peak):
+        raise _not_finite(stack)
+    low, high = _SAFE[precision]
+    return 1.0 if peak == 0 or low < peak < high else 2.0 ** math.floor(math.log2(peak))
+
+
+def _not_finite(array: Any) -> Exception:
+    counts = count_nonfinite(array)
+    # Without any, the Gram matrix itself left the range of single precision.
+    return NotFiniteError(counts) if sum(counts) else OverflowError("the squares overflow")
+
+
+def _flat_blocks(array: Any) -> Any:
+    """All entries in blocks, along the first axis and, where its items are large, the second."""
+    if array.ndim == 0:
+        yield np.asarray(array)
+        return
+    size = math.prod(array.shape[1:])
+    if size > _BLOCK and array.ndim > 1:
+        for item in array:
+            yield from _flat_blocks(item)
+        return
+    step = max(1, _BLOCK // max(1, size))
+    for first in range(0, array.shape[0], step):
+        yield np.asarray(array[first : first + step])

@@ -1,0 +1,1 @@
+"""Reading weights out of live models and files, without building a model or importing a backend."""

@@ -1,0 +1,190 @@
+"""Finding out what a source is, and reading it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from dl_techniques.weightwatcher.readers.mapping import from_values, read_mapping
+from dl_techniques.weightwatcher.readers.natural_order import natural
+from dl_techniques.weightwatcher.readers.values import Values
+from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError
+
+Flat = tuple[dict[str, Values], list[Skipped]]
+
+KINDS: Final = (
+    "a Keras model or layer, a torch module, a state dict, a mapping of names to arrays, an "
+    "iterator of (name, array), or a path to .keras, .weights.h5, .weights.json, .h5, "
+    ".safetensors, .npz, .npy, .pt, .pth, .bin or a folder of such files"
+)
+_INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+
+
+def open_source(source: Any, *, scaling: float | None = None) -> Source:
+    """Read all weights of a source, lazily where it is a file.
+
+    Args:
+        source: See `KINDS`.
+        scaling: alpha / r of LoRA factors; by default what an adapter_config.json beside them says.
+
+    Raises:
+        SourceError: If it is none of these or cannot be read.
+    """
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return _open_path(Path(source), scaling)
+    return _open_live(source, scaling)
+
+
+def _open_live(source: Any, scaling: float | None) -> Source:
+    keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
+    # On the torch backend a Keras model is a torch module too, so Keras comes first.
+    if keras is not None and isinstance(source, _type_of(keras, "layers", "Layer")):
+        from dl_techniques.weightwatcher.readers.live_keras import read_live_keras
+
+        return read_live_keras(source, keras)
+    if torch is not None and isinstance(source, _type_of(torch, "nn", "Module")):
+        from dl_techniques.weightwatcher.readers.live_torch import read_live_torch
+
+        return read_live_torch(source, scaling)
+    if hasattr(source, "__array__"):
+        return read_mapping({"array": source})
+    if isinstance(source, Mapping | Iterable):
+        return read_mapping(source, scaling=scaling)
+    raise SourceError(f"Expected {KINDS}. Received: source={type(source).__name__}")
+
+
+def _type_of(module: Any, *names: str) -> Any:
+    """A class of an imported module; an empty tuple while that is still being imported."""
+    for name in names:
+        module = getattr(module, name, ())
+    return module
+
+
+def _open_path(path: Path, scaling: float | None) -> Source:
+    if path.is_dir():
+        return _open_folder(path, scaling)
+    if not path.is_file():
+        raise SourceError(f"There is no file or folder {str(path)!r}.")
+    name = path.name.lower()
+    if name.endswith(".keras"):
+        from dl_techniques.weightwatcher.readers.keras_file import read_keras
+
+        return read_keras(path)
+    if name.endswith((".h5", ".hdf5")):
+        from dl_techniques.weightwatcher.readers.keras_file import read_h5
+
+        return read_h5(path)
+    if name.endswith(".weights.json"):
+        from dl_techniques.weightwatcher.readers.keras_file import read_shards
+
+        return read_shards(path)
+    if name.endswith(".index.json"):
+        return _open_index(path, scaling)
+    read = _reader(path)
+    if read is None:
+        raise SourceError(f"Expected {KINDS}. Received: {str(path)!r}")
+    return _flat_source([read(path)], path.name, path.parent, scaling)
+
+
+def _reader(path: Path) -> Callable[[Path], Flat] | None:
+    name = path.name.lower()
+    if name.endswith(".safetensors"):
+        from dl_techniques.weightwatcher.readers.safetensors_file import read_safetensors
+
+        return read_safetensors
+    if name.endswith((".npz", ".npy")):
+        from dl_techniques.weightwatcher.readers.numpy_file import read_npy, read_npz
+
+        return read_npz if name.endswith(".npz") else read_npy
+    if name.endswith((".pt", ".pth", ".bin")):
+        from dl_techniques.weightwatcher.readers.torch_file import read_torch
+
+        return read_torch
+    return None
+
+
+def _open_folder(folder: Path, scaling: float | None) -> Source:
+    """A Hugging Face folder: its index, or its files of the first format that is there."""
+    for name in _INDEXES:
+        if (folder / name).is_file():
+            return _open_index(folder / name, scaling)
+    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.npz"):
+        files = sorted(folder.glob(pattern), key=lambda file: natural(file.name))
+        files = [file for file in files if file.name != "training_args.bin"]
+        if files:
+            reads = [_require(file)(file) for file in files]
+            return _flat_source(reads, folder.name or str(folder), folder, scaling)
+    for pattern in ("*.keras", "*.weights.json", "*.weights.h5", "*.h5"):
+        found = sorted(folder.glob(pattern))
+        if len(found) == 1:
+            return _open_path(found[0], scaling)
+        if found:
+            names = ", ".join(file.name for file in found[:5])
+            raise SourceError(f"{folder} holds several models: {names}. Name one of them.")
+    raise SourceError(f"{folder} holds no file of weights.")
+
+
+def _open_index(index: Path, scaling: float | None) -> Source:
+    """The shards of a Hugging Face index, each weight in the order of the index."""
+    try:
+        placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = list(dict.fromkeys(placed.values()))
+        paths = {file: index.parent / file for file in files}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(f"{index} is no index of weights: {error}") from error
+    read: dict[str, Flat] = {}
+    for file, path in paths.items():
+        if Path(file).name != file:
+            raise SourceError(f"{index} names a file elsewhere: {file!r}")
+        if not path.is_file():
+            raise SourceError(f"{index} names {file}, which is not there.")
+        read[file] = _require(path)(path)
+    values: dict[str, Values] = {}
+    skipped = [entry for _, entries in read.values() for entry in entries]
+    left_out = {entry.path for entry in skipped}
+    for name, file in placed.items():
+        if name in read[file][0]:
+            values[name] = read[file][0][name]
+        elif name not in left_out:
+            raise SourceError(f"{index} places {name} in {file}, where it is not.")
+    return _flat_source([(values, skipped)], index.parent.name, index.parent, scaling)
+
+
+def _require(path: Path) -> Callable[[Path], Flat]:
+    read = _reader(path)
+    if read is None:
+        raise SourceError(f"{path} is no file of weights.")
+    return read
+
+
+def _flat_source(reads: Iterable[Flat], label: str, folder: Path, scaling: float | None) -> Source:
+    values: dict[str, Values] = {}
+    skipped: list[Skipped] = []
+    for found, left_out in reads:
+        for name, value in found.items():
+            if name in values:
+                raise SourceError(f"The name {name!r} stands in two files of {label}.")
+            values[name] = value
+        skipped += left_out
+    if scaling is None:
+        scaling = _adapter_scaling(folder)
+    return from_values(values, label=label, skipped=skipped, scaling=scaling)
+
+
+def _adapter_scaling(folder: Path) -> float | None:
+    """Alpha / r of a PEFT adapter, from the file that lies beside it."""
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        return None
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        rank, alpha = float(config["r"]), float(config["lora_alpha"])
+        return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise SourceError(f"{file} does not say r and lora_alpha: {error}") from error

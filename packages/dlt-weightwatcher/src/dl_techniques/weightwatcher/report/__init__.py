@@ -1,0 +1,1 @@
+"""Pictures and pages. matplotlib is imported here only, and never its global state."""

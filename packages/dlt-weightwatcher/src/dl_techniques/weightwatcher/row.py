@@ -1,0 +1,327 @@
+"""One row of the table: everything about one matrix, or one stack of matrices."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from dl_techniques.weightwatcher.matrices import Part
+from dl_techniques.weightwatcher.numerics import distances, shape
+from dl_techniques.weightwatcher.numerics.arrays import Array, smallest_step
+from dl_techniques.weightwatcher.numerics.localization import localization
+from dl_techniques.weightwatcher.numerics.marchenko_pastur import fit_marchenko_pastur
+from dl_techniques.weightwatcher.numerics.pareto import Tail
+from dl_techniques.weightwatcher.numerics.powerlaw import PowerLawFit, fit
+from dl_techniques.weightwatcher.numerics.spectrum import NotFiniteError, spectrum
+from dl_techniques.weightwatcher.numerics.windows import windowed_hill_alpha
+from dl_techniques.weightwatcher.settings import Settings
+
+Row = dict[str, Any]
+
+UNDER_TRAINED: Final = 6.0
+OVER_TRAINED: Final = 2.0
+WEAK_EIGENVALUE: Final = 1e-6
+_EQUAL: Final = 64.0  # spreads below so many rounding errors stand for equal eigenvalues
+# Where two starts fit almost equally well, single precision may take the wrong one.
+_CLOSE_D: Final = 1e-4
+
+
+class Finding(NamedTuple):
+    """A row and the eigenvalues behind it."""
+
+    row: Row
+    evals: Array
+
+
+def describe(part: Part, dtype: str) -> Row:
+    """The columns that need no spectrum.
+
+    Args:
+        part: The matrix.
+        dtype: Of the storage.
+    """
+    return {
+        "N": part.N,
+        "M": part.M,
+        "Q": part.N / part.M,
+        "rf": part.slices,
+        "num_evals": part.M * part.slices,
+        "dtype": dtype,
+        "note": part.note,
+    }
+
+
+def unfit(part: Part, settings: Settings) -> tuple[str, str] | None:
+    """Status and reason if the matrix is outside the limits of size.
+
+    Args:
+        part: The matrix.
+        settings: The limits.
+    """
+    n = part.M * part.slices
+    if n < settings.min_evals:
+        return "too_small", f"{n} eigenvalues; `min_evals` is {settings.min_evals}"
+    if settings.max_evals is not None and n > settings.max_evals:
+        return "too_large", f"{n} eigenvalues; `max_evals` is {settings.max_evals}"
+    if settings.max_N is not None and settings.max_N < part.N:
+        return "too_large", f"N = {part.N}; `max_N` is {settings.max_N}"
+    return None
+
+
+def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
+    """Spectrum, fit and metrics of one part.
+
+    Args:
+        stack: Shape (slices, rows, columns).
+        part: What the stack is.
+        settings: What to compute.
+        name: The row's name: with the seed it decides the random numbers.
+    """
+    step = smallest_step(stack.dtype)
+    exact = stack.dtype == np.float64 or settings.compat is not None
+    try:
+        found = spectrum(stack, precision=settings.precision, method=settings.method, exact=exact)
+    except NotFiniteError as error:
+        row = {"status": "nonfinite", "reason": str(error), "nan_count": error.counts.nan}
+        return Finding({**row, "inf_count": error.counts.inf}, np.empty(0))
+    evals = np.sort(found.evals, axis=None)
+    if not math.isfinite(evals[-1]):
+        return Finding({"status": "failed", "reason": "the eigenvalues overflow"}, np.empty(0))
+    if evals[-1] == 0:
+        return Finding({"status": "zero", "reason": "all weights are zero"}, evals)
+    rng = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
+    if settings.compat is not None:
+        from dl_techniques.weightwatcher.reference import reference_row
+
+        return Finding(*reference_row(stack, found.evals, part, settings, rng))
+    tolerance = (step * part.N) ** 2
+    row = _shape_columns(evals, tolerance)
+    row.update(_rank_columns(found.evals, tolerance))
+    kept = evals[evals > max(tolerance * evals[-1], 0.0)]
+    fitted = _fit(kept, step, part, settings, rng)
+    if _may_mislead(kept, fitted, settings):
+        exact_settings = _with_double_precision(settings)
+        return analyse(stack, part, exact_settings, name)
+    row.update(_fit_columns(evals, kept, fitted, settings))
+    row.update(optional_columns(stack, evals, part, settings, fitted.xmin, rng))
+    return Finding(row, evals)
+
+
+def optional_columns(
+    stack: Array,
+    evals: Array,
+    part: Part,
+    settings: Settings,
+    xmin: float,
+    rng: np.random.Generator,
+) -> Row:
+    """The columns that an option asks for.
+
+    Args:
+        stack: Shape (slices, rows, columns).
+        evals: Its eigenvalues, ascending.
+        part: What the stack is.
+        settings: What to compute.
+        xmin: Where the fitted tail begins.
+        rng: Where randomness comes from.
+    """
+    row: Row = {}
+    if settings.hill:
+        row["alpha_hill"] = shape.hill_alpha(evals)
+    if settings.farms is not None:
+        row["alpha_farms"] = float(
+            np.mean([windowed_hill_alpha(matrix, settings.farms) for matrix in stack])
+        )
+    if settings.detX:
+        count = shape.volume_count(evals)
+        row["detX_num"] = row["num_ERG_spikes"] = count
+        row["detX_val"] = float(evals[evals.size - count])
+        row["detX_val_rescaled"] = row["detX_val"] / float(evals.mean())
+        spikes = 0 if math.isnan(xmin) else int(np.count_nonzero(evals >= xmin))
+        row["ERG_gap"] = count - spikes
+    if settings.mp_fit:
+        row.update(_bulk_columns(evals, part, ""))
+    if settings.randomize:
+        row.update(_randomized_columns(stack, evals, part, settings, rng))
+    if settings.vectors and np.isrealobj(stack):
+        found = [localization(matrix, xmin) for matrix in stack]
+        row.update(
+            {
+                key: float(np.nanmean([f[key] for f in found]))
+                if any(f[key] == f[key] for f in found)
+                else math.nan
+                for key in found[0]
+            }
+        )
+    return row
+
+
+def _shape_columns(evals: Array, tolerance: float) -> Row:
+    top = float(evals[-1])
+    row: Row = {
+        "sv_max": math.sqrt(top),
+        "lambda_max": top,
+        "spectral_norm": top,
+        "log_spectral_norm": math.log10(top),
+        "norm": float(evals.sum()),
+        "stable_rank": shape.stable_rank(evals),
+        "entropy": shape.entropy(evals, tolerance),
+        "effective_rank": shape.effective_rank(evals),
+        "participation_ratio": shape.participation_ratio(evals),
+        "concentration_score": shape.concentration(evals),
+        "gini": shape.gini(evals),
+        "top1_share": top / float(evals.sum()),
+        "nan_count": 0,
+    }
+    row["log_norm"] = math.log10(row["norm"])
+    return row
+
+
+def _rank_columns(evals: Array, tolerance: float) -> Row:
+    """Ranks by the noise of the storage; `evals` slice by slice."""
+    tops = evals[:, -1:]
+    ranks = np.count_nonzero(evals > tolerance * tops, axis=1)
+    pooled = int(np.count_nonzero(evals > tolerance * evals.max()))
+    low = float(evals[:, 0].min())
+    return {
+        "sv_min": math.sqrt(low),
+        "condition": math.sqrt(float(evals.max()) / low) if low > 0 else math.inf,
+        "matrix_rank": pooled,
+        "rank_loss": int(np.sum(evals.shape[1] - ranks)),
+        "weak_rank_loss": int(np.count_nonzero(evals < WEAK_EIGENVALUE * evals.max())),
+    }
+
+
+def _fit(
+    kept: Array, step: float, part: Part, settings: Settings, rng: np.random.Generator
+) -> PowerLawFit:
+    if settings.fit is None:
+        return PowerLawFit(status="ok")
+    if kept.size < 2:
+        return PowerLawFit(status="degenerate")
+    # Orthogonal matrices are stored with rounding errors, which are no spectrum.
+    if math.log(kept[-1] / kept[0]) <= _EQUAL * step * math.sqrt(part.N):
+        return PowerLawFit(status="degenerate")
+    return fit(
+        kept,
+        distribution=settings.fit,
+        xmin=settings.xmin,
+        xmax=settings.xmax,
+        min_tail=settings.min_tail,
+        two_sided=settings.ks == "two_sided",
+        fingers=settings.fingers,
+        bootstrap=settings.bootstrap,
+        gof=settings.gof,
+        rng=rng,
+    )
+
+
+def _fit_columns(evals: Array, kept: Array, fitted: PowerLawFit, settings: Settings) -> Row:
+    alpha, top = fitted.alpha, float(evals[-1])
+    finite = math.isfinite(alpha)
+    row: Row = {
+        "alpha": alpha,
+        "xmin": fitted.xmin,
+        "xmax": fitted.xmax,
+        "D": fitted.D,
+        "sigma": fitted.sigma,
+        "num_pl_spikes": fitted.n_tail,
+        "n_tail": fitted.n_tail,
+        "alpha_lo": fitted.ci[0],
+        "alpha_hi": fitted.ci[1],
+        "gof_p": fitted.p_value,
+        "fit_best": fitted.law,
+        "alpha_weighted": alpha * math.log10(top) if finite else math.nan,
+        "log_alpha_norm": shape.log_norm(evals, alpha) if finite else math.nan,
+        "status": fitted.status,
+        "reason": _reason(fitted, kept),
+        "warning": warning(alpha) if settings.fit in {"PL", "best"} else "",
+    }
+    if settings.fit in {"TPL", "E_TPL"}:
+        row["Lambda"] = fitted.Lambda
+    row.update(fitted.extras)
+    return row
+
+
+def warning(alpha: float) -> str:
+    """What an alpha outside [2, 6] is called.
+
+    Args:
+        alpha: The exponent.
+    """
+    if not math.isfinite(alpha):
+        return ""
+    return (
+        "over-trained" if alpha < OVER_TRAINED else "under-trained" if alpha > UNDER_TRAINED else ""
+    )
+
+
+def _reason(fitted: PowerLawFit, kept: Array) -> str:
+    if fitted.status == "degenerate":
+        return "a single eigenvalue" if kept.size < 2 else "all eigenvalues are equal"
+    if fitted.status == "small":
+        return f"{kept.size} eigenvalues, {fitted.n_tail} in the tail: alpha is a rough guess"
+    return "no start of a tail is left by the options" if fitted.status == "failed" else ""
+
+
+def _bulk_columns(evals: Array, part: Part, prefix: str) -> Row:
+    bulk = fit_marchenko_pastur(evals, part.N, part.M)
+    return {
+        f"{prefix}num_spikes": bulk.num_spikes,
+        f"{prefix}sigma_mp": bulk.sigma,
+        f"{prefix}mp_softrank": bulk.softrank,
+        f"{prefix}W_scale": bulk.scale,
+        f"{prefix}bulk_max": bulk.bulk_max,
+        f"{prefix}bulk_min": bulk.bulk_min,
+    }
+
+
+def _randomized_columns(
+    stack: Array, evals: Array, part: Part, settings: Settings, rng: np.random.Generator
+) -> Row:
+    """The same entries in random places: what a structureless matrix of this kind looks like."""
+    permuted = permuted_spectrum(stack, settings, rng)
+    row: Row = {
+        "max_rand_eval": float(permuted[-1]),
+        "ww_softrank": float(permuted[-1] / evals[-1]),
+        "ww_maxdist": float(evals[-1] - permuted[-1]),
+        "rand_distance": distances.jensen_shannon(evals, permuted),
+        "rand_wasserstein": distances.wasserstein(evals, permuted),
+        **_bulk_columns(permuted, part, "rand_"),
+    }
+    row["num_traps"] = row["rand_num_spikes"]
+    return row
+
+
+def permuted_spectrum(stack: Array, settings: Settings, rng: np.random.Generator) -> Array:
+    """Eigenvalues after a random permutation of each slice's entries, ascending.
+
+    Args:
+        stack: Shape (slices, rows, columns).
+        settings: The precision.
+        rng: Where randomness comes from.
+    """
+    shuffled = []
+    for matrix in stack:
+        flat = np.array(matrix).reshape(-1)
+        rng.shuffle(flat)
+        found = spectrum(flat.reshape(1, *matrix.shape), precision=settings.precision)
+        shuffled.append(found.evals.ravel())
+    return np.sort(np.concatenate(shuffled))
+
+
+def _may_mislead(kept: Array, fitted: PowerLawFit, settings: Settings) -> bool:
+    """Whether single precision may have chosen the wrong one of two nearly equal tails."""
+    if settings.precision == "float64" or not math.isfinite(fitted.alpha):
+        return False
+    from dl_techniques.weightwatcher.numerics.pareto import runner_up
+
+    second = runner_up(kept, Tail(kept.size - fitted.n_tail, fitted.alpha, fitted.D), _CLOSE_D)
+    return second is not None and abs(second.alpha - fitted.alpha) > 1e-3
+
+
+def _with_double_precision(settings: Settings) -> Settings:
+    return Settings(**{**settings.to_dict(), "precision": "float64"})

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dl_techniques.weightwatcher import fit_powerlaw
+from dl_techniques.weightwatcher.numerics.uncertainty import bootstrap_alpha, goodness_of_fit
+
+
+def pareto(alpha, n, rng):
+    return np.sort((1 - rng.random(n)) ** (-1 / (alpha - 1)))
+
+
+def gaussian_spectrum(n, rng):
+    W = rng.normal(size=(2 * n, n))
+    return np.linalg.eigvalsh(W.T @ W)
+
+
+def test_replicas_are_repeatable_and_follow_the_seed():
+    x = pareto(2.5, 120, np.random.default_rng(0))
+    first, again = (fit_powerlaw(x, bootstrap=30, gof=30) for _ in range(2))
+    assert (first.ci, first.p_value) == (again.ci, again.p_value)
+    assert first.ci != fit_powerlaw(x, bootstrap=30, gof=30, seed=1).ci
+    assert first.ci[0] < first.alpha < first.ci[1]
+
+
+def test_random_matrices_are_no_power_laws_and_pareto_data_is_one():
+    rng = np.random.default_rng(1)
+    rejected = [
+        goodness_of_fit(gaussian_spectrum(300, rng), replicas=60, rng=rng) < 0.05 for _ in range(12)
+    ]
+    kept = [goodness_of_fit(pareto(2.5, 300, rng), replicas=60, rng=rng) > 0.1 for _ in range(12)]
+    assert sum(rejected) >= 10
+    assert sum(kept) >= 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [100, 400])
+def test_the_interval_covers_the_truth(n):
+    rng = np.random.default_rng(n)
+    hits = 0
+    for _ in range(300):
+        low, high = bootstrap_alpha(pareto(2.5, n, rng), replicas=200, rng=rng)
+        hits += low <= 2.5 <= high
+    print(f"coverage at n = {n}: {hits / 300:.3f}")
+    assert 0.90 <= hits / 300 <= 0.985

@@ -1,0 +1,169 @@
+"""Live Keras models of the active backend, and the files that Keras makes of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from dl_techniques.weightwatcher import (  # noqa: E402  # needs Keras
+    SourceError,
+    analyze_model,
+    describe_model,
+    smooth_model,
+)
+
+
+@keras.saving.register_keras_serializable("weightwatcher_tests")
+class Mixer(keras.layers.Layer):
+    """A subclassed layer whose sub-layers stand in a list, a dictionary and an attribute."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = [keras.layers.Dense(24, name=f"step_{i}") for i in range(2)]
+        self.named = {"gate": keras.layers.Dense(24, name="gate")}
+        self.out = keras.layers.Dense(16, name="out")
+
+    def build(self, input_shape):
+        self.table = self.add_weight(name="table", shape=(10, 24))
+        for layer in (*self.steps, self.named["gate"], self.out):
+            layer.build((*input_shape[:-1], 24))
+        self.built = True
+
+    def call(self, x):
+        for step in self.steps:
+            x = step(x)
+        return self.out(x * self.named["gate"](x))
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    inputs = keras.Input((16,), dtype="int32")
+    x = layers.Embedding(50, 24, name="tokens")(inputs)
+    x = layers.MultiHeadAttention(4, 8, name="att")(x, x)
+    x = layers.SeparableConv1D(24, 3, name="sep", padding="same")(x)
+    x = layers.Conv1D(24, 3, name="conv", padding="same")(x)
+    x = Mixer(name="mixer")(x)
+    x = layers.Bidirectional(layers.LSTM(12), name="both")(x)
+    inner = keras.Sequential([keras.Input((24,)), layers.Dense(20, name="a")], name="nested")
+    return keras.Model(inputs, layers.Dense(10, name="head")(inner(x)), name="whole")
+
+
+def table(source, **options):
+    result = analyze_model(source, n_jobs=1, **options)
+    keep = ("N", "M", "rf", "alpha", "D", "stable_rank", "entropy", "log_norm", "status")
+    return {r["longname"]: [r[k] for k in keep] for r in result.to_records()}
+
+
+def test_every_weight_is_a_row_or_a_reason(model):
+    result = describe_model(model)
+    paths = {layer["path"] for layer in result} | {entry.path for entry in result.skipped}
+    assert len(paths) == len(model.weights)
+    kinds = {r["longname"]: r["layer_type"] for r in result.to_records()}
+    assert kinds["att/query/kernel"] == "EinsumDense"
+    assert kinds["mixer/step_1/kernel"] == "Dense"
+    assert kinds["mixer/gate/kernel"] == "Dense"
+    assert kinds["mixer/table"] == "Mixer"
+    assert kinds["nested/a/kernel"] == "Dense"
+    assert kinds["sep/pointwise_kernel"] == "SeparableConv1D"
+    lstm = [name for name in kinds if "lstm_cell/recurrent_kernel" in name]
+    assert len(lstm) == 8
+    assert all("fewer than two axes" in entry.reason for entry in result.skipped)
+
+
+def test_files_give_the_rows_of_the_live_model(model, tmp_path):
+    live = table(model)
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    np.savez(tmp_path / "m.npz", **{w.path: keras.ops.convert_to_numpy(w) for w in model.weights})
+    # A file does not say what a subclassed layer calls its own weights.
+    renamed = {{"mixer/table": "mixer/0"}.get(name, name): row for name, row in live.items()}
+    assert table(tmp_path / "m.keras") == renamed
+    numbers = sorted(map(str, live.values()))
+    assert sorted(map(str, table(tmp_path / "m.weights.h5").values())) == numbers
+
+
+def test_sharded_files(model, tmp_path):
+    try:
+        model.save_weights(tmp_path / "m.weights.json", max_shard_size=0.00001)
+    except (TypeError, ValueError) as error:
+        pytest.skip(f"this Keras does not shard weights: {error}")
+    assert len(json.loads((tmp_path / "m.weights.json").read_text())["weight_map"]) > 3
+    numbers = sorted(map(str, table(model).values()))
+    assert sorted(map(str, table(tmp_path / "m.weights.json").values())) == numbers
+    next(tmp_path.glob("*_00001.weights.h5")).unlink()
+    with pytest.raises(SourceError, match="not there"):
+        analyze_model(tmp_path / "m.weights.json")
+
+
+def test_an_unbuilt_model_is_told_what_to_do():
+    with pytest.raises(SourceError, match=r"build\(\)"):
+        analyze_model(keras.Sequential([keras.layers.Dense(3)]))
+
+
+def test_a_layer_and_shared_weights(model):
+    layer = keras.layers.Dense(30, name="lonely")
+    layer.build((None, 20))
+    assert [r["longname"] for r in describe_model(layer).to_records()] == ["lonely/kernel"] or [
+        r["longname"] for r in describe_model(layer).to_records()
+    ] == ["kernel"]
+    inputs = keras.Input((20,))
+    square = keras.layers.Dense(20, name="twice")
+    shared = keras.Model(inputs, square(square(inputs)))
+    assert len(describe_model(shared)) == 1
+
+
+def test_low_precision_weights_keep_their_dtype():
+    layer = keras.layers.Dense(30, dtype="bfloat16")
+    layer.build((None, 40))
+    record = analyze_model(layer, n_jobs=1).to_records()[0]
+    assert record["dtype"] == "bfloat16"
+    exact = keras.ops.convert_to_numpy(keras.ops.cast(layer.kernel, "float32"))
+    assert record["alpha"] == analyze_model({"w": exact}, n_jobs=1)[0]["alpha"]
+
+
+def test_quantized_and_low_rank_layers():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((32,)), keras.layers.Dense(24, name="d")])
+    kernel = keras.ops.convert_to_numpy(model.layers[0].kernel)
+    model.layers[0].enable_lora(9)
+    a, b = (getattr(model.layers[0], f"lora_kernel_{part}") for part in "ab")
+    b.assign(np.random.default_rng(0).normal(size=tuple(b.shape)))
+    found = analyze_model(model, n_jobs=1)
+    names = [r["longname"].rpartition("/")[2] for r in found.to_records()]
+    assert names == ["kernel", "kernel_lora_delta", "kernel_lora_effective"]
+    layer = model.layers[0]
+    scaling = getattr(layer, "lora_alpha", layer.lora_rank) / layer.lora_rank
+    product = (
+        scaling * keras.ops.convert_to_numpy(a).astype("float64") @ keras.ops.convert_to_numpy(b)
+    )
+    expected = np.linalg.svd(kernel + product, compute_uv=False) ** 2
+    np.testing.assert_allclose(found[2].esd[::-1], expected, rtol=1e-9)
+
+
+def test_int8_layers_are_dequantized():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.layers.Dense(24, name="d")])
+    model.build((None, 32))
+    exact = analyze_model(model, n_jobs=1)[0]
+    model.layers[0].quantize("int8")
+    quantized = analyze_model(model, n_jobs=1)
+    record = quantized.to_records()[0]
+    assert record["dtype"] == "int8"
+    assert record["stable_rank"] == pytest.approx(exact["stable_rank"], rel=0.02)
+    assert any("the scale of" in entry.reason for entry in quantized.skipped)
+
+
+def test_smoothing_copies_a_model(model):
+    smooth = smooth_model(model, rank=2, include="nested/*")
+    before = keras.ops.convert_to_numpy(model.get_layer("nested").get_layer("a").kernel)
+    after = keras.ops.convert_to_numpy(smooth.get_layer("nested").get_layer("a").kernel)
+    assert np.linalg.matrix_rank(before) == 20
+    assert np.linalg.matrix_rank(after, tol=1e-5) == 2
+    head = [keras.ops.convert_to_numpy(m.get_layer("head").kernel) for m in (model, smooth)]
+    assert np.array_equal(*head)
