@@ -296,6 +296,43 @@ def test_an_analysis_is_resumed_where_it_stopped(weights, tmp_path):
     assert not list(folder.rglob("*.saving"))
 
 
+def test_a_saved_analysis_of_a_file_is_resumed(weights, tmp_path):
+    np.savez(tmp_path / "w.npz", **weights)
+    first = analyze_model(tmp_path / "w.npz", n_jobs=1)
+    first.save(tmp_path / "kept")
+    done = []
+
+    def again(**options):
+        done.clear()
+        options = {"n_jobs": 1, "resume": tmp_path / "kept", **options}
+        return analyze_model(
+            tmp_path / "w.npz", progress=lambda *call: done.append(call[2]), **options
+        )
+
+    assert numbers(again()) == numbers(first)
+    assert not done
+    again(min_tail=10)
+    assert len(done) == 3
+    np.savez(tmp_path / "w.npz", **{n: 2 * a for n, a in weights.items()})
+    assert again()[0]["norm"] == pytest.approx(4 * first[0]["norm"])
+    assert len(done) == 3
+
+
+def test_a_folder_holds_what_was_saved_last_only(weights, tmp_path):
+    analyze_model(weights, n_jobs=1).save(tmp_path)
+    other = analyze_model({"dense": weights["square"]}, n_jobs=1)
+    other.save(tmp_path)
+    loaded = AnalysisResult.load(tmp_path)
+    assert numbers(loaded) == numbers(other)
+
+    def stop(done, total, name):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        analyze_model(weights, n_jobs=1, resume=tmp_path, progress=stop)
+    assert len(AnalysisResult.load(tmp_path)) == 0
+
+
 def test_the_table_is_readable(weights):
     text = repr(analyze_model({**weights, "zero": np.zeros((9, 9))}, n_jobs=1, bootstrap=10))
     assert "9 x 24 x 16" in text

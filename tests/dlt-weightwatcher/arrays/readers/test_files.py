@@ -268,6 +268,22 @@ def test_files_that_are_cut_off_are_refused_or_accounted_for(tmp_path, heavy, na
         analyze_model(path, n_jobs=1)
 
 
+def test_a_weight_that_cannot_be_read_is_a_row_and_the_others_are_intact(tmp_path, heavy):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["good"] = heavy
+        packed = file.create_dataset("packed", data=heavy, compression="gzip", chunks=heavy.shape)
+        chunk = packed.id.get_chunk_info(0)
+    data = bytearray((tmp_path / "m.h5").read_bytes())
+    data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    (tmp_path / "m.h5").write_bytes(data)
+    result = analyze_model(tmp_path / "m.h5", n_jobs=1)
+    assert {layer["longname"]: layer["status"] for layer in result} == {
+        "good": "ok",
+        "packed": "failed",
+    }
+    assert result.layer("good")["alpha"] == analyze_model({"w": heavy}, n_jobs=1)[0]["alpha"]
+
+
 def test_links_and_foreign_objects_in_hdf5_are_refused(tmp_path, heavy):
     with h5py.File(tmp_path / "target.h5", "w") as file:
         file["w"] = heavy

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from dl_techniques.core.declaring import component
+from dl_techniques.weightwatcher.__about__ import __version__
 from dl_techniques.weightwatcher.engine import Job, Work, prepare, run, subtract
 from dl_techniques.weightwatcher.readers.opening import open_source
+from dl_techniques.weightwatcher.readers.values import in_file
 from dl_techniques.weightwatcher.reference import reference_settings
 from dl_techniques.weightwatcher.result import AnalysisResult, Layer
 from dl_techniques.weightwatcher.row import Finding
@@ -143,22 +145,25 @@ def analyze_model(
     settings = _settings(options)
     work = _work(source, settings, base, lora_scaling, include, exclude)
     store = None if resume is None else Store(Path(resume))
-    if store is not None:
-        store.begin(work.label, settings.to_dict(), work.skipped)
+    # Before anything is computed: a file that changes meanwhile has another key then.
+    keys = {
+        job.layer_id: _key(job, settings)
+        for job in work.jobs
+        if store is not None or in_file(job.weight.values)
+    }
     layers: dict[int, Layer] = {}
-    open_jobs: list[Job] = []
-    for job in work.jobs:
-        kept = None if store is None else store.get(job.name, _key(job, settings))
-        if kept is None:
-            open_jobs.append(job)
-        else:
-            layers[job.layer_id] = kept
+    if store is not None:
+        named = {job.name: keys[job.layer_id] for job in work.jobs}
+        store.begin(work.label, settings.to_dict(), work.skipped, named)
+        kept = {job.layer_id: store.get(job.name, keys[job.layer_id]) for job in work.jobs}
+        layers = {index: layer for index, layer in kept.items() if layer is not None}
+    open_jobs = [job for job in work.jobs if job.layer_id not in layers]
     for job, finding in run(
         open_jobs, settings, n_jobs=n_jobs, parallel=parallel, progress=progress
     ):
-        layers[job.layer_id] = layer = _layer(job, finding, work)
+        layers[job.layer_id] = layer = _layer(job, finding, work, keys.get(job.layer_id, ""))
         if store is not None:
-            store.add(layer, _key(job, settings))
+            store.add(layer)
     ordered = [layers[index] for index in sorted(layers)]
     return AnalysisResult(work.label, ordered, work.skipped, settings.to_dict())
 
@@ -230,7 +235,7 @@ def _work(
     return prepare(opened, settings, include=include, exclude=exclude)
 
 
-def _layer(job: Job, finding: Finding, work: Work) -> Layer:
+def _layer(job: Job, finding: Finding, work: Work, key: str = "") -> Layer:
     row = {
         "layer_id": job.layer_id,
         "name": job.weight.layer or job.weight.path,
@@ -240,11 +245,12 @@ def _layer(job: Job, finding: Finding, work: Work) -> Layer:
         "alias_of": work.aliases.get(job.weight.path, []),
         **finding.row,
     }
-    return Layer(row, finding.evals)
+    return Layer(row, finding.evals, key)
 
 
 def _key(job: Job, settings: Settings) -> str:
     """What a row depends on: the numbers, how they are cut, and the options."""
-    facts = [job.weight.values.fingerprint(), repr(job.part), settings.to_dict(), job.layer_id]
+    numbers = job.weight.values.fingerprint()
+    facts = [__version__, numbers, repr(job.part), settings.to_dict(), job.layer_id]
     text = json.dumps(facts, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -20,6 +20,8 @@ Step = tuple[Any, ...]
 
 _GATES: Final = {"LSTMCell": 4, "GRUCell": 3, "SimpleRNNCell": 1, "LSTM": 4, "GRU": 3, "RNN": 1}
 _PACKED: Final = re.compile(r"(in_proj|qkv|c_attn|query_key_value|Wqkv)", re.IGNORECASE)
+# Those of attention have an axis for heads, those of a GRU one for its two kernels.
+_BIAS: Final = re.compile(r"(^|_)bias$")
 _NO_WEIGHTS: Final = (
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (16, 32, 64)),
     "bool",
@@ -71,6 +73,8 @@ def plan(weight: Weight, settings: Settings) -> list[Part] | str:
     fault = _unfit(shape, weight.values.dtype)
     if fault is not None:
         return fault
+    if _BIAS.search(weight.variable):
+        return "no matrix: a bias"
     if weight.layout == "keras" and weight.kind:
         known = _keras_parts(weight, shape, settings)
         if known is not None:

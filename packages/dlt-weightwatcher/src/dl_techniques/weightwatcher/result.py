@@ -28,11 +28,13 @@ class Layer:
     Attributes:
         row: The row.
         esd: The eigenvalues, ascending; empty where there are none.
+        key: What the row depends on, for `resume=`; empty where nothing says it.
     """
 
-    def __init__(self, row: Mapping[str, Any], esd: Array) -> None:
+    def __init__(self, row: Mapping[str, Any], esd: Array, key: str = "") -> None:
         self.row = dict(row)
         self.esd = esd
+        self.key = key
 
     def __getitem__(self, column: str) -> Any:
         return self.row[column]
@@ -248,6 +250,9 @@ class AnalysisResult(Sequence[Layer]):
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write rows and spectra to a folder that `load` reads and `resume=` continues.
+
+        Rows of files, and all rows of an analysis with `resume=`, are taken up again there; the
+        numbers of arrays in memory are not remembered, so that these are analysed anew.
 
         Args:
             folder: The folder; made where it does not exist.

@@ -10,7 +10,7 @@ import hashlib
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -36,13 +36,20 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def begin(self, label: str, settings: dict[str, Any], skipped: list[Skipped]) -> None:
+    def begin(
+        self,
+        label: str,
+        settings: dict[str, Any],
+        skipped: list[Skipped],
+        keys: Mapping[str, str],
+    ) -> None:
         """Write the index, before the first row.
 
         Args:
             label: What the model is called.
             settings: The options.
             skipped: What is not analysed.
+            keys: Name of each row -> its key. Whatever else lies in the folder does not count.
         """
         (self.folder / _ROWS).mkdir(parents=True, exist_ok=True)
         content = {
@@ -50,19 +57,19 @@ class Store:
             "model": label,
             "settings": settings,
             "skipped": [entry._asdict() for entry in skipped],
+            "keys": dict(keys),
         }
         write_text(self.folder / _INDEX, json.dumps(content, indent=2))
 
-    def add(self, layer: Layer, key: str) -> None:
+    def add(self, layer: Layer) -> None:
         """Write one row and its spectrum.
 
         Args:
-            layer: The row.
-            key: What the row depends on: equal keys stand for equal rows.
+            layer: The row; equal keys stand for equal rows.
         """
         stem = self._stem(layer.row["longname"])
         # Python's own JSON keeps NaN and infinity; this file is read by nobody else.
-        text = json.dumps({"key": key, "row": _numbers(layer.row)})
+        text = json.dumps({"key": layer.key, "row": _numbers(layer.row)})
         with _uninterrupted():
             with replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
                 np.save(file, layer.esd)
@@ -85,7 +92,7 @@ class Store:
             content = json.loads(file.read_text(encoding="utf-8"))
             if content["key"] != key:
                 return None
-            return Layer(content["row"], self._spectrum(longname))
+            return Layer(content["row"], self._spectrum(longname), key)
         except (ValueError, KeyError, TypeError, OSError):
             return None  # damaged: it is computed again
 
@@ -95,9 +102,10 @@ class Store:
         Args:
             result: The result.
         """
-        self.begin(result.label, result.settings, result.skipped)
+        keys = {layer.row["longname"]: layer.key for layer in result}
+        self.begin(result.label, result.settings, result.skipped, keys)
         for layer in result:
-            self.add(layer, str(layer.row.get("key", "")))
+            self.add(layer)
 
     def read(self) -> AnalysisResult:
         """All rows that are there.
@@ -109,14 +117,14 @@ class Store:
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
             skipped = [Skipped(**{**e, "shape": tuple(e["shape"])}) for e in content["skipped"]]
-            rows = [
-                json.loads(file.read_text(encoding="utf-8"))["row"]
-                for file in sorted((self.folder / _ROWS).glob("*.json"))
-            ]
+            keys = dict(content["keys"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.folder} holds no analysis: {error}") from error
-        rows.sort(key=lambda row: int(row["layer_id"]))
-        layers = [Layer(row, self._spectrum(row["longname"])) for row in rows]
+        found = (self.get(name, key) for name, key in keys.items())
+        layers = sorted(
+            (layer for layer in found if layer is not None),
+            key=lambda layer: int(layer["layer_id"]),
+        )
         return AnalysisResult(content["model"], layers, skipped, content["settings"])
 
     def _spectrum(self, longname: str) -> Array:

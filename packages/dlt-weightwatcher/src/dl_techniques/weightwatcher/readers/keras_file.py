@@ -19,11 +19,12 @@ from dl_techniques.weightwatcher.readers.keras_names import (
     layers_of_config,
     variable_name,
 )
+from dl_techniques.weightwatcher.readers.keras_order import ordered_groups
 from dl_techniques.weightwatcher.readers.natural_order import natural
+from dl_techniques.weightwatcher.readers.quantized import Named, join_scale
 from dl_techniques.weightwatcher.readers.values import (
     Held,
     Mapped,
-    Scaled,
     Stored,
     Values,
     Window,
@@ -144,17 +145,22 @@ def _read_h5(path: Path, offset: int, size: int | None) -> _Content:
 def _walk(file: Any, path: Path | None, offset: int) -> _Content:
     content = _Content([], {}, [])
     seen: set[Any] = set()
+    places: dict[str, int] = {}
     with h5py.File(file, "r") as opened:
         for name, item in _items(opened, "", seen, 0):
             if isinstance(item, h5py.Group):
                 if "name" in item.attrs and name.split("/")[-1] == "vars":
                     content.names[name.rpartition("/")[0]] = str(item.attrs["name"])
                 continue
+            group = name.rpartition("/")[0]
+            places.setdefault(group, h5py.h5o.get_info(item.id).addr)
             try:
                 content.datasets.append(_Dataset(name, _values(item, path, offset)))
             except ValueError as error:
                 shape = tuple(item.shape or ())
                 content.skipped.append(Skipped(name, shape, str(item.dtype), str(error)))
+    ranks = ordered_groups(places)
+    content.datasets.sort(key=lambda dataset: ranks[dataset.name.rpartition("/")[0]])
     return content
 
 
@@ -233,33 +239,19 @@ def _weights_of_group(
     kind = known.kind or class_of_group(owner, shapes)
     kind = f"{kind}Cell" if kind in {"LSTM", "GRU", "SimpleRNN"} else kind
     prefix = _readable(owner, names)
-    for index, (name, values) in enumerate(_dequantized(datasets, indexed, skipped)):
-        own = name.rpartition("/")[2]
-        variable = variable_name(kind, index, shapes) if indexed else own.partition(":")[0]
-        facts = dict(known.facts)
-        equation = attention_equation(owner, values.shape)
-        if equation and not indexed:
-            equation = None
-        if equation:
-            facts.setdefault("equation", equation)
-        yield Weight(f"{prefix}/{variable}".lstrip("/"), values, layer, kind, "keras", facts)
-
-
-def _dequantized(datasets: list[_Dataset], indexed: bool, skipped: list[Skipped]) -> list[_Dataset]:
-    """An int8 kernel joined with its scale, which Keras divides by."""
-    kernel = datasets[0]
-    if not (indexed and kernel.values.dtype == "int8" and len(datasets) > 1):
-        return datasets
-    scale = datasets[-1]
-    try:
-        joined = Scaled(kernel.values, scale.values, divide=True)
-        joined.read()
-    except ValueError as error:
-        skipped.append(Skipped(kernel.name, kernel.values.shape, "int8", f"quantized: {error}"))
-        return datasets[1:-1]
-    reason = f"the scale of {kernel.name}"
-    skipped.append(Skipped(scale.name, scale.values.shape, scale.values.dtype, reason))
-    return [_Dataset(kernel.name, joined), *datasets[1:-1]]
+    facts = dict(known.facts)
+    equation = attention_equation(owner, shapes[0]) if indexed else None
+    if equation:
+        facts.setdefault("equation", equation)
+    variables = []
+    for index, (name, values) in enumerate(datasets):
+        own = name.rpartition("/")[2].partition(":")[0]
+        variable = variable_name(kind, index, shapes) if indexed else own
+        variables.append(Named(f"{prefix}/{variable}".lstrip("/"), variable, values))
+    if indexed:
+        variables = join_scale(variables, kind, facts, skipped)
+    for path, _, values in variables:
+        yield Weight(path, values, layer, kind, "keras", facts)
 
 
 def _readable(owner: str, names: Mapping[str, str]) -> str:

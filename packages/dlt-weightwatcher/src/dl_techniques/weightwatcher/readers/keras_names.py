@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from dl_techniques.weightwatcher.readers.quantized import mode_of
+
 _CLASSES: Final = [
     "Dense",
     "EinsumDense",
@@ -57,8 +59,10 @@ def facts_of_config(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: The layer's own configuration.
     """
-    wanted = ("equation", "groups", "lora_rank", "lora_alpha")
-    return {key: config[key] for key in wanted if config.get(key) is not None}
+    wanted = ("equation", "groups")
+    facts = {key: config[key] for key in wanted if config.get(key) is not None}
+    mode = mode_of(config)
+    return facts if mode is None else {**facts, "quantization": mode}
 
 
 def layers_of_config(text: str) -> dict[str, Facts]:

@@ -6,15 +6,22 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from dl_techniques.weightwatcher.readers.keras_names import attention_equation, facts_of_config
-from dl_techniques.weightwatcher.readers.values import Held, LowRank, Scaled, Values
+from dl_techniques.weightwatcher.readers.quantized import Named, join_scale, skip
+from dl_techniques.weightwatcher.readers.values import Held, LowRank, Values, numpy_dtype
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError, Weight
 
 _DEPTH: Final = 64
+_KERNELS: Final = ("kernel", "embeddings")
 
 
-class _Owner(NamedTuple):
+class _Variable(NamedTuple):
+    """A variable of the model, and the layer that holds it."""
+
+    path: str
+    name: str
     layer: Any
-    attribute: str
+    own: Any
+    """The Keras variable itself."""
 
 
 def read_live_keras(model: Any, keras: Any) -> Source:
@@ -32,79 +39,96 @@ def read_live_keras(model: Any, keras: Any) -> Source:
             f"{type(model).__name__} {model.name!r} has no weights yet. Call `build()` with an "
             "input shape, or call the model once."
         )
-    owners: dict[int, _Owner] = {}
+    owners: dict[int, Any] = {}
     _find_owners(model, keras, owners, set(), 0)
-    skipped: list[Skipped] = []
-    weights: list[Weight] = []
-    consumed: set[int] = set()
-    for variable, path in zip(model.weights, unique_paths(model), strict=True):
-        if id(variable) not in consumed:
-            owner = owners.get(id(variable))
-            weights += _weights(variable, path, owner, model, keras, skipped, consumed)
-    return Source(model.name, weights, skipped)
+    pairs = zip(model.weights, unique_paths(model), strict=True)
+    variables = [_Variable(path, _name(v), owners.get(id(v)), v) for v, path in pairs]
+    reading = _Reading(keras, variables)
+    return Source(model.name, list(reading.weights()), reading.skipped)
 
 
-def _weights(
-    variable: Any,
-    path: str,
-    owner: _Owner | None,
-    model: Any,
-    keras: Any,
-    skipped: list[Skipped],
-    consumed: set[int],
-) -> Iterator[Weight]:
-    layer = owner.layer if owner else None
-    values: Values = _values(variable, keras)
-    kind = type(layer).__name__ if layer is not None else ""
-    name = layer.name if layer is not None else path.rpartition("/")[0]
-    facts = _facts(layer)
-    kernel = str(variable.path).rpartition("/")[2] == "kernel"
-    if kernel and "equation" not in facts:
-        equation = attention_equation(name, values.shape) if kind == "EinsumDense" else None
-        facts.update({"equation": equation} if equation else {})
-    if kernel and values.dtype in {"int8", "uint8"}:
-        joined = _dequantized(values, layer, path, model, keras, skipped, consumed)
-        if joined is None:
+class _Reading:
+    """The variables of one model on their way to weights.
+
+    Args:
+        keras: The imported Keras module.
+        variables: All of them.
+    """
+
+    def __init__(self, keras: Any, variables: list[_Variable]) -> None:
+        self.keras = keras
+        self.variables = variables
+        self.skipped: list[Skipped] = []
+        self._consumed: set[int] = set()
+        self._joined: dict[int, Values] = {}
+
+    def weights(self) -> Iterator[Weight]:
+        """Every variable that does not belong to another one."""
+        for variable in self.variables:
+            if getattr(variable.layer, "quantization_mode", None) is not None:
+                self._join(variable)
+        for variable in self.variables:
+            if id(variable.own) not in self._consumed:
+                yield from self._weights(variable)
+
+    def _join(self, variable: _Variable) -> None:
+        """Join a quantized weight with its scale, or account for what is packed."""
+        layer, values = variable.layer, self._values(variable)
+        if values.dtype not in {"int8", "uint8"} or _belongs(variable.name):
             return
-        values = joined
-    yield Weight(path, values, name, kind, "keras", facts)
-    factors = [getattr(layer, f"lora_kernel_{part}", None) for part in "ab"]
-    if not kernel or any(factor is None for factor in factors):
-        return
-    left, right = (_values(factor, keras) for factor in factors)
-    for factor, held in zip(factors, (left, right), strict=True):
-        consumed.add(id(factor))
-        reason = f"a factor of {path}_lora_delta"
-        skipped.append(Skipped(path_of(factor, model), held.shape, held.dtype, reason))
-    scaling = _lora_scaling(layer)
-    for suffix, base in (("delta", None), ("effective", values)):
-        update = LowRank(left, right, scaling, base)
-        yield Weight(f"{path}_lora_{suffix}", update, name, kind, "keras", facts)
+        parts = [v for v in self.variables if v.layer is layer and _belongs(v.name)]
+        named = [Named(v.path, v.name, self._values(v)) for v in (variable, *parts)]
+        kind, facts = _kind(layer), _facts(layer, values.shape)
+        facts["quantization"] = layer.quantization_mode
+        left = {v.path: v.values for v in join_scale(named, kind, facts, self.skipped)}
+        self._consumed |= {id(v.own) for v in (variable, *parts) if v.path not in left}
+        self._joined.update({id(variable.own): left[variable.path]} if left else {})
+
+    def _weights(self, variable: _Variable) -> Iterator[Weight]:
+        layer, values = variable.layer, self._values(variable)
+        kernel = variable.name in _KERNELS
+        kind, facts = _kind(layer), _facts(layer, values.shape if kernel else ())
+        name = layer.name if layer is not None else variable.path.rpartition("/")[0]
+        values = self._joined.get(id(variable.own), values)
+        yield Weight(variable.path, values, name, kind, "keras", facts)
+        factors = self._factors(variable) if kernel else []
+        if len(factors) < 2:
+            return
+        for factor in factors:
+            self._consumed.add(id(factor.own))
+            item = Named(factor.path, factor.name, self._values(factor))
+            skip(item, f"a factor of {variable.path}_lora_delta", self.skipped)
+        left, right = map(self._values, factors)
+        scaling = _lora_scaling(layer)
+        for suffix, base in (("delta", None), ("effective", values)):
+            update = LowRank(left, right, scaling, base)
+            yield Weight(f"{variable.path}_lora_{suffix}", update, name, kind, "keras", facts)
+
+    def _factors(self, variable: _Variable) -> list[_Variable]:
+        names = [f"lora_{variable.name}_{part}" for part in "ab"]
+        own = [v for v in self.variables if v.layer is variable.layer and v.name in names]
+        return sorted(own, key=lambda v: v.name) if variable.layer is not None else []
+
+    def _values(self, variable: _Variable) -> Values:
+        array = self.keras.ops.convert_to_numpy(variable.own)
+        dtype = self.keras.backend.standardize_dtype(variable.own.dtype)
+        # On PyTorch, bfloat16 comes back as float32; what is stored is what counts.
+        if array.dtype.name != dtype and dtype.startswith(("bfloat16", "float8")):
+            array = array.astype(numpy_dtype(dtype))
+        return Held(array)
 
 
-def _dequantized(
-    values: Values,
-    layer: Any,
-    path: str,
-    model: Any,
-    keras: Any,
-    skipped: list[Skipped],
-    consumed: set[int],
-) -> Values | None:
-    """A quantized kernel joined with its scale; `None` where it cannot be."""
-    mode = getattr(layer, "quantization_mode", None)
-    scale = getattr(layer, "kernel_scale", None)
-    if scale is None:
-        return values
-    divisor = _values(scale, keras)
-    consumed.add(id(scale))
-    reason = f"the scale of {path}"
-    skipped.append(Skipped(path_of(scale, model), divisor.shape, divisor.dtype, reason))
-    if mode not in {None, "int8"}:
-        reason = f"packed {mode} weights are not unpacked"
-        skipped.append(Skipped(path, values.shape, values.dtype, reason))
-        return None
-    return Scaled(values, divisor, divide=True)
+def _belongs(name: str) -> bool:
+    """Whether a variable of a quantized layer says how to read another one."""
+    return name.endswith(("_scale", "_zero")) or name == "g_idx"
+
+
+def _kind(layer: Any) -> str:
+    return type(layer).__name__ if layer is not None else ""
+
+
+def _name(variable: Any) -> str:
+    return str(variable.path).rpartition("/")[2]
 
 
 def _lora_scaling(layer: Any) -> float:
@@ -113,20 +137,13 @@ def _lora_scaling(layer: Any) -> float:
     return float(alpha) / float(rank) if alpha and rank else 1.0
 
 
-def _values(variable: Any, keras: Any) -> Held:
-    array = keras.ops.convert_to_numpy(variable)
-    dtype = keras.backend.standardize_dtype(variable.dtype)
-    # On PyTorch, bfloat16 comes back as float32; what is stored is what counts.
-    if array.dtype.name != dtype and dtype.startswith(("bfloat16", "float8")):
-        from dl_techniques.weightwatcher.readers.values import numpy_dtype
-
-        array = array.astype(numpy_dtype(dtype))
-    return Held(array)
-
-
-def _facts(layer: Any) -> dict[str, Any]:
+def _facts(layer: Any, shape: tuple[int, ...]) -> dict[str, Any]:
     names = ("equation", "groups")
-    return facts_of_config({name: getattr(layer, name, None) for name in names})
+    facts = facts_of_config({name: getattr(layer, name, None) for name in names})
+    if _kind(layer) == "EinsumDense" and "equation" not in facts:
+        equation = attention_equation(layer.name, shape)
+        facts.update({"equation": equation} if equation else {})
+    return facts
 
 
 def path_of(variable: Any, model: Any) -> str:
@@ -156,17 +173,15 @@ def unique_paths(model: Any) -> list[str]:
     return found
 
 
-def _find_owners(
-    item: Any, keras: Any, owners: dict[int, _Owner], seen: set[int], depth: int
-) -> None:
+def _find_owners(item: Any, keras: Any, owners: dict[int, Any], seen: set[int], depth: int) -> None:
     """The layer that holds each variable itself: the deepest one on the way to it."""
     if depth > _DEPTH or id(item) in seen:
         return
     seen.add(id(item))
     if isinstance(item, keras.layers.Layer):
-        for name, value in list(vars(item).items()):
+        for value in list(vars(item).values()):
             for variable in _variables(value, keras):
-                owners.setdefault(id(variable), _Owner(item, name))
+                owners.setdefault(id(variable), item)
             _find_owners(value, keras, owners, seen, depth + 1)
     elif isinstance(item, dict):
         for value in list(item.values()):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -153,11 +153,26 @@ class Stored:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Quantized values with their scale: `values * factor` or `values / divisor`."""
+    """Quantized values with their scale: `values * factor` or `values / divisor`.
+
+    Args:
+        values: The quantized values.
+        scale: The factors or divisors.
+        divide: Whether they are divisors.
+        axes: The axes of the values along which the scale runs, in its order; by default what
+            the shapes say.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
 
     values: Values
     scale: Values
     divide: bool = False
+    axes: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _layout_of(self.scale.shape, self.shape, self.axes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -171,7 +186,7 @@ class Scaled:
 
     def read(self) -> Array:
         """The values in single precision."""
-        scale = _aligned(self.scale.read().astype(np.float32), self.shape)
+        scale = _aligned(self.scale.read().astype(np.float32), self.shape, self.axes)
         numbers = self.values.read().astype(np.float32)
         return np.asarray(numbers / scale if self.divide else numbers * scale)
 
@@ -302,21 +317,51 @@ class Window(io.RawIOBase):
         super().close()
 
 
-def _aligned(scale: Array, shape: tuple[int, ...]) -> Array:
-    """A scale per row, per column or per block, shaped to the values."""
-    if scale.size == 1:
-        return scale.reshape(())
-    if scale.ndim == len(shape) and all(
-        n % s == 0 for n, s in zip(shape, scale.shape, strict=True)
-    ):
-        for axis, (n, s) in enumerate(zip(shape, scale.shape, strict=True)):
-            scale = scale if s in (1, n) else np.repeat(scale, n // s, axis)
-        return scale
-    if scale.ndim == 1 and scale.size == shape[-1]:
-        return scale
-    if scale.ndim == 1 and scale.size == shape[0]:
-        return scale.reshape(-1, *(1 for _ in shape[1:]))
-    raise ValueError(f"a scale of shape {scale.shape} does not fit values of shape {shape}")
+def in_file(values: Values) -> bool:
+    """Whether a fingerprint costs no reading of the numbers.
+
+    Args:
+        values: The values.
+    """
+    return isinstance(values, Mapped | Stored)
+
+
+class _Layout(NamedTuple):
+    """How a scale is turned into an array that broadcasts against the values."""
+
+    reshape: tuple[int, ...]
+    transpose: tuple[int, ...]
+    expand: tuple[int, ...]
+    """The shape after that: 1, the size of an axis, or its number of blocks."""
+
+
+def _layout_of(
+    scale: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...] | None
+) -> _Layout:
+    size = math.prod(scale)
+    if axes is not None and size == math.prod(shape[axis] for axis in axes):
+        kept = tuple(n if axis in axes else 1 for axis, n in enumerate(shape))
+        order = tuple(sorted(range(len(axes)), key=axes.__getitem__))
+        return _Layout(tuple(shape[axis] for axis in axes), order, kept)
+    same = tuple(range(len(scale)))
+    if size == 1:
+        return _Layout(scale, same, tuple(1 for _ in shape))
+    blocks = len(scale) == len(shape) and all(n % s == 0 for n, s in zip(shape, scale, strict=True))
+    if axes is None and blocks:
+        return _Layout(scale, same, scale)
+    if axes is None and len(scale) == 1 and size in {shape[0], shape[-1]}:
+        ones = (1,) * (len(shape) - 1)
+        return _Layout(scale, same, (*ones, size) if size == shape[-1] else (size, *ones))
+    raise ValueError(f"a scale of shape {scale} does not fit values of shape {shape}")
+
+
+def _aligned(scale: Array, shape: tuple[int, ...], axes: tuple[int, ...] | None) -> Array:
+    """A scale per row, per column, per axes or per block, shaped to the values."""
+    layout = _layout_of(tuple(scale.shape), shape, axes)
+    scale = scale.reshape(layout.reshape).transpose(layout.transpose).reshape(layout.expand)
+    for axis, (n, s) in enumerate(zip(shape, layout.expand, strict=True)):
+        scale = scale if s in (1, n) else np.repeat(scale, n // s, axis)
+    return scale
 
 
 def _file_fingerprint(path: Path, *parts: str) -> str:

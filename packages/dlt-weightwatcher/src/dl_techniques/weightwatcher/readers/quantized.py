@@ -1,0 +1,101 @@
+"""Quantized weights of Keras layers: which scale belongs to which weight, and along which axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dl_techniques.weightwatcher.readers.values import Scaled, Values
+from dl_techniques.weightwatcher.readers.weight import Skipped
+
+
+class Named(NamedTuple):
+    """A variable of one layer."""
+
+    path: str
+    variable: str
+    values: Values
+
+
+def scale_axes(kind: str, equation: Any, rank: int) -> tuple[int, ...] | None:
+    """The axes of a weight along which its scale runs, in the scale's order.
+
+    Args:
+        kind: The class of the layer.
+        equation: That of an EinsumDense; its scale has the order of the output.
+        rank: How many axes the weight has.
+
+    Returns:
+        The axes, or `None` where only the shapes can say it.
+    """
+    if kind in {"Embedding", "ReversibleEmbedding"}:
+        return (0,)
+    match = re.fullmatch(r"[^,]*,\s*(\w+)\s*->\s*([\w.]*)\s*", str(equation or ""))
+    if match and len(match[1]) == rank:
+        return tuple(match[1].index(letter) for letter in match[2] if letter in match[1])
+    return (1,) if kind == "Dense" and rank == 2 else None
+
+
+def mode_of(config: Mapping[str, Any]) -> str | None:
+    """How a layer is quantized, from its configuration: `int8`, `int4/128`, `gptq/4/128`, ...
+
+    Args:
+        config: The layer's own configuration.
+    """
+    policy = config.get("dtype")
+    if isinstance(policy, Mapping):
+        policy = policy.get("config")
+        mode = policy.get("mode") if isinstance(policy, Mapping) else None
+        return mode if isinstance(mode, str) else None
+    # Older files name the policy only: `int8_from_float32`.
+    return policy.partition("_from_")[0] if isinstance(policy, str) and "_from_" in policy else None
+
+
+def join_scale(
+    variables: Sequence[Named],
+    kind: str,
+    facts: Mapping[str, Any],
+    skipped: list[Skipped],
+) -> list[Named]:
+    """The variables of one layer, an int8 weight joined with its scale, which Keras divides by.
+
+    Args:
+        variables: In the order in which Keras stores them: the weight, the bias, the scale.
+        kind: The class of the layer.
+        facts: What is known of the layer: `equation`, `quantization`.
+        skipped: What is left out is added to it.
+    """
+    weight, *others = variables
+    mode = facts.get("quantization")
+    packed = [item for item in variables if item.values.dtype in {"int8", "uint8"}]
+    if not packed or not others:
+        return list(variables)
+    floats = [item for item in others if item.values.dtype.startswith(("float", "bfloat"))]
+    # Beside packed weights lie whole numbers: zero points, indices of groups.
+    if not str(mode or "int8").startswith("int8") or len(floats) < len(others):
+        for item in variables:
+            what = "weights are not unpacked" if item in packed else "weights stand beside it"
+            skip(item, f"packed {mode or '4-bit'} {what}", skipped)
+        return []
+    scale = floats[-1]
+    axes = scale_axes(kind, facts.get("equation"), len(weight.values.shape))
+    skip(scale, f"the scale of {weight.path}", skipped)
+    rest = [item for item in others if item is not scale]
+    try:
+        joined = Scaled(weight.values, scale.values, divide=True, axes=axes)
+    except ValueError as error:
+        skip(weight, f"quantized: {error}", skipped)
+        return rest
+    return [weight._replace(values=joined), *rest]
+
+
+def skip(item: Named, reason: str, skipped: list[Skipped]) -> None:
+    """Account for a variable that is left out.
+
+    Args:
+        item: The variable.
+        reason: Why.
+        skipped: Where to.
+    """
+    skipped.append(Skipped(item.path, item.values.shape, item.values.dtype, reason))
