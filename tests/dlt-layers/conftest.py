@@ -68,6 +68,56 @@ def agree(verify):
 
 
 @pytest.fixture(scope="session")
+def routed():
+    """Routing by agreement in float64, one capsule at a time: `(u, kernel, rounds)` -> v."""
+
+    def squashed(s):
+        length = np.sqrt(s @ s)
+        return length**2 / (1 + length**2) * s / length if length else s
+
+    def one_sample(u, kernel, rounds, bias):
+        capsules, outputs = range(kernel.shape[0]), range(kernel.shape[1])
+        logits, v = np.zeros(kernel.shape[:2]), [None for _ in outputs]
+        for _ in range(rounds):
+            shares = [np.exp(row) / np.exp(row).sum() for row in logits]
+            for j in outputs:
+                v[j] = squashed(
+                    bias[j] + sum(shares[i][j] * (u[i] @ kernel[i, j]) for i in capsules)
+                )
+            for i in capsules:
+                for j in outputs:
+                    logits[i, j] += (u[i] @ kernel[i, j]) @ v[j]
+        return np.stack(v), np.stack(shares)
+
+    def run(u, kernel, rounds=3, bias=None, return_shares=False):
+        u, kernel = np.asarray(u, "float64"), np.asarray(kernel, "float64")
+        bias = np.zeros((kernel.shape[1], kernel.shape[3])) if bias is None else bias
+        v, shares = zip(*(one_sample(sample, kernel, rounds, bias) for sample in u), strict=True)
+        return (np.stack(v), np.stack(shares)) if return_shares else np.stack(v)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def differences():
+    """The gradient of a scalar function of an array, by central differences in float64."""
+
+    def run(function, x, step=1e-6):
+        x = np.array(x, "float64")
+        gradient = np.zeros_like(x)
+        for index in np.ndindex(x.shape):
+            kept = x[index]
+            x[index] = kept + step
+            above = function(x)
+            x[index] = kept - step
+            gradient[index] = (above - function(x)) / (2 * step)
+            x[index] = kept
+        return gradient
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def torchvision(timm):
     """The torchvision package, once the fixture `timm` has made it importable."""
     return pytest.importorskip("torchvision")

@@ -74,6 +74,7 @@ DISTRIBUTIONS: Final[dict[str, Distribution]] = {
         FBetaLoss FocalLoss FocalTverskyLoss GeneralizedDiceLoss GeometricMeanLoss
         GoodhartAwareLoss HausdorffDTLoss JaccardLoss LovaszLoss SigLipLoss SpiegelhalterZLoss
         TverskyLoss YOLOv12MultiTaskLoss YOLOv12ObjectDetectionLoss jaccard_index
+        retrieval_recall
         """,
     ),
     "dlt-models-vision": Distribution(

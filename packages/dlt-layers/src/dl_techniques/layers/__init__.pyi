@@ -19,6 +19,10 @@ from dl_techniques.layers.attention.non_local_attention import NonLocalAttention
 from dl_techniques.layers.attention.sparse_attention import SparseAttention as SparseAttention
 from dl_techniques.layers.attention.spatial_attention import SpatialAttention as SpatialAttention
 from dl_techniques.layers.attention.window_attention import WindowAttention as WindowAttention
+from dl_techniques.layers.capsules.capsule_block import CapsuleBlock as CapsuleBlock
+from dl_techniques.layers.capsules.primary_capsule import PrimaryCapsule as PrimaryCapsule
+from dl_techniques.layers.capsules.routing_capsule import RoutingCapsule as RoutingCapsule
+from dl_techniques.layers.capsules.squash_layer import SquashLayer as SquashLayer
 from dl_techniques.layers.conv.conv2d_builder import conv2d_builder as conv2d_builder
 from dl_techniques.layers.conv.convnext_v1_block import ConvNeXtV1Block as ConvNeXtV1Block
 from dl_techniques.layers.conv.convnext_v2_block import ConvNeXtV2Block as ConvNeXtV2Block
@@ -29,6 +33,7 @@ from dl_techniques.layers.conv.pixel_shuffle import PixelShuffle as PixelShuffle
 from dl_techniques.layers.conv.space_to_depth import SpaceToDepth as SpaceToDepth
 from dl_techniques.layers.conv.universal_inverted_bottleneck import UIB as UIB
 from dl_techniques.layers.conv.upsample import upsample as upsample
+from dl_techniques.layers.embedding.hierarchical_capsule_stem import HierarchicalCapsuleStem as HierarchicalCapsuleStem
 from dl_techniques.layers.embedding.hierarchical_mlp_stem import HierarchicalMLPStem as HierarchicalMLPStem
 from dl_techniques.layers.embedding.patch_embedding1d import PatchEmbedding1d as PatchEmbedding1d
 from dl_techniques.layers.embedding.patch_embedding import PatchEmbedding as PatchEmbedding
@@ -95,6 +100,7 @@ __all__ = [
     "C3k2Block",
     "C3kBlock",
     "CBAM",
+    "CapsuleBlock",
     "ChannelAttention",
     "Conv2DBuilder",
     "ConvBlock",
@@ -119,6 +125,7 @@ __all__ = [
     "GlobalResponseNormalization",
     "GroupQueryAttention",
     "GroupedQueryAttention",
+    "HierarchicalCapsuleStem",
     "HierarchicalMLPStem",
     "HopfieldAttention",
     "LayerScale",
@@ -135,15 +142,18 @@ __all__ = [
     "PatchEmbedding1d",
     "PixelShuffle",
     "PositionalEmbedding",
+    "PrimaryCapsule",
     "RMSNorm",
     "ReLUK",
     "ResidualBlock",
     "RotaryPositionEmbedding",
+    "RoutingCapsule",
     "SaturatedMish",
     "SiLU",
     "SpaceToDepth",
     "SparseAttention",
     "SpatialAttention",
+    "SquashLayer",
     "StochasticDepth",
     "SwiGLUFFN",
     "SwinConvBlock",

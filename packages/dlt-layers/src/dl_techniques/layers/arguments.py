@@ -24,6 +24,28 @@ def require_integers(minimum: int = 1, /, **settings: Any) -> None:
             )
 
 
+def require_pair(minimum: int = 1, /, **setting: Any) -> tuple[int, int]:
+    """Height and width from a setting that is one integer for both, or the two.
+
+    Args:
+        minimum: The smallest allowed value.
+        **setting: One argument of a constructor by its name.
+
+    Raises:
+        ValueError: If it is neither, or an integer is too small.
+    """
+    ((name, value),) = setting.items()
+    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(sides) != 2:
+        raise ValueError(
+            f"`{name}` must be one number or (height, width). Received: {name}={value!r}"
+        )
+    height, width = sides
+    require_integers(minimum, **{name: height})
+    require_integers(minimum, **{name: width})
+    return height, width
+
+
 def require_positive_numbers(**settings: Any) -> None:
     """Refuse settings that are not finite numbers above zero.
 

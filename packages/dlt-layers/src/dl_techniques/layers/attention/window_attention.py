@@ -12,6 +12,7 @@ from keras import ops
 from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import (
     require_integers,
+    require_pair,
     require_positive_numbers,
     require_shares,
 )
@@ -93,13 +94,8 @@ class WindowAttention(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._window = require_pair(window_size=window_size)
         self.window_size = window_size if isinstance(window_size, int) else tuple(window_size)
-        if len(self._window) != 2:
-            raise ValueError(
-                f"`window_size` must be one number or two. Received: window_size={window_size}"
-            )
-        for side in self._window:
-            require_integers(window_size=side)
         require_integers(num_heads=num_heads)
         if head_dim is not None:
             require_integers(head_dim=head_dim)
@@ -229,12 +225,6 @@ class WindowAttention(Layer):
         )
         entries = ops.reshape(entries, (tokens, tokens, self.num_heads))
         return ops.cast(ops.transpose(entries, (2, 0, 1)), self.compute_dtype)[None]
-
-    @property
-    def _window(self) -> tuple[int, ...]:
-        """Height and width of a window."""
-        size = self.window_size
-        return (size, size) if isinstance(size, int) else size
 
     def _dense(self, units: int, name: str, input_dim: int, use_bias: bool) -> keras.layers.Dense:
         layer = keras.layers.Dense(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from dl_techniques.core import Layer, Shape
+from dl_techniques.layers.arguments import require_integers
 
 BATCH_NORMALIZED = frozenset({"changes_in_training"})
 """Traits of an example with batch normalization."""
@@ -67,6 +68,24 @@ def channels_of(input_shape: Shape) -> int:
             f"Received: input_shape={tuple(input_shape)}"
         )
     return input_shape[-1]
+
+
+def require_strides_or_dilation(strides: int, dilation_rate: int) -> None:
+    """Refuse a convolution that steps and is dilated, which not every backend has.
+
+    Args:
+        strides: Its step.
+        dilation_rate: Step within its kernel.
+
+    Raises:
+        ValueError: If one is no positive integer, or both are above 1.
+    """
+    require_integers(strides=strides, dilation_rate=dilation_rate)
+    if strides > 1 and dilation_rate > 1:
+        raise ValueError(
+            "`strides` above 1 cannot be combined with `dilation_rate` above 1. "
+            f"Received: strides={strides}, dilation_rate={dilation_rate}"
+        )
 
 
 def strided(size: int | None, strides: int) -> int | None:

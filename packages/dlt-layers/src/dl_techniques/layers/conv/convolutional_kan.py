@@ -19,11 +19,12 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.arguments import require_integers, require_one_of, require_pair
 from dl_techniques.layers.b_spline import b_spline_bases
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
+    require_strides_or_dilation,
 )
 from dl_techniques.layers.conv.depthwise import centred
 from dl_techniques.layers.parts import build_part
@@ -110,8 +111,14 @@ class ConvolutionalKAN(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        sizes = (kernel_size,) * 2 if isinstance(kernel_size, int) else tuple(kernel_size)
-        _require_convolution(filters, sizes, strides, padding, dilation_rate, groups)
+        sizes = require_pair(kernel_size=kernel_size)
+        require_integers(filters=filters, groups=groups)
+        require_strides_or_dilation(strides, dilation_rate)
+        require_one_of(("valid", "same"), padding=padding)
+        if filters % groups:
+            raise ValueError(
+                f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
+            )
         require_integers(grid_size=grid_size, spline_order=spline_order)
         if len(grid_range) != 2 or not grid_range[0] < grid_range[1]:
             raise ValueError(
@@ -247,26 +254,3 @@ class ConvolutionalKAN(ChannelsLastLayer):
         yield Rejection(cls, {**plain, "groups": 3}, "groups")
         yield Rejection(cls, {**plain, "groups": 2}, "groups", build=(1, 5, 5, 3))
         yield Rejection(cls, {**plain, "data_format": "channels_first"}, "data_format")
-
-
-def _require_convolution(
-    filters: int, sizes: tuple[int, ...], strides: int, padding: str, rate: int, groups: int
-) -> None:
-    if len(sizes) != 2:
-        raise ValueError(
-            f"`kernel_size` must be one number or (height, width). Received: kernel_size={sizes}"
-        )
-    for size in sizes:
-        require_integers(kernel_size=size)
-    require_integers(filters=filters, strides=strides, dilation_rate=rate, groups=groups)
-    if strides > 1 and rate > 1:
-        raise ValueError(
-            "`strides` above 1 cannot be combined with `dilation_rate` above 1. "
-            f"Received: strides={strides}, dilation_rate={rate}"
-        )
-    if padding not in {"valid", "same"}:
-        raise ValueError(f"`padding` must be 'valid' or 'same'. Received: padding={padding!r}")
-    if filters % groups:
-        raise ValueError(
-            f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
-        )

@@ -17,10 +17,11 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.arguments import require_pair
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
+    require_strides_or_dilation,
 )
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -232,20 +233,8 @@ class DepthwiseConvolution(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        sizes = (kernel_size,) * 2 if isinstance(kernel_size, int) else tuple(kernel_size)
-        if len(sizes) != 2:
-            raise ValueError(
-                "`kernel_size` must be one number or (height, width). "
-                f"Received: kernel_size={kernel_size}"
-            )
-        for size in sizes:
-            require_integers(kernel_size=size)
-        require_integers(strides=strides, dilation_rate=dilation_rate)
-        if strides > 1 and dilation_rate > 1:
-            raise ValueError(
-                "`strides` above 1 cannot be combined with `dilation_rate` above 1. "
-                f"Received: strides={strides}, dilation_rate={dilation_rate}"
-            )
+        sizes = require_pair(kernel_size=kernel_size)
+        require_strides_or_dilation(strides, dilation_rate)
         if padding not in {"symmetric", "valid"}:
             raise ValueError(
                 f"`padding` must be 'symmetric' or 'valid'. Received: padding={padding!r}"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras import ops
 
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
+from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
 from dl_techniques.layers.norm_choice import choose_norm, normalized
 from dl_techniques.layers.parts import build_part, fresh_initializer
 
@@ -124,7 +124,7 @@ class HierarchicalMLPStem(ChannelsLastLayer):
 
     def build(self, input_shape: Shape) -> None:
         """Build all convolutions, norms and activations."""
-        self._require_whole_patches(input_shape)
+        require_whole_patches(input_shape, self._patch)
         shape: Shape = (None, None, None, channels_of(input_shape))
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             conv.build(shape)
@@ -136,34 +136,23 @@ class HierarchicalMLPStem(ChannelsLastLayer):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Convolve, normalize, activate, from small patches to large."""
-        self._require_whole_patches(inputs.shape)
+        require_whole_patches(inputs.shape, self._patch)
         x = inputs
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             x = normalized(conv(x), norm, training)
             if i < len(self.activations):
                 x = self.activations[i](x)
-        if not self.flatten:
-            return x
-        batch, rows, columns, _ = ops.shape(x)
-        return ops.reshape(x, (batch, rows * columns, self.embed_dim))
+        return as_sequence(x) if self.flatten else x
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Tokens, or the map of tokens."""
-        self._require_whole_patches(input_shape)
-        height, width = (
-            None if size is None else size // self.patch_size for size in input_shape[1:3]
-        )
-        if not self.flatten:
-            return (input_shape[0], height, width, self.embed_dim)
-        tokens = None if height is None or width is None else height * width
-        return (input_shape[0], tokens, self.embed_dim)
+        require_whole_patches(input_shape, self._patch)
+        return token_shape(input_shape, self._patch, self.embed_dim, self.flatten)
 
-    def _require_whole_patches(self, shape: Any) -> None:
-        if any(isinstance(size, int) and size % self.patch_size for size in shape[1:3]):
-            raise ValueError(
-                "Height and width must be multiples of `patch_size`. Received: "
-                f"input_shape={tuple(shape)}, patch_size={self.patch_size}"
-            )
+    @property
+    def _patch(self) -> tuple[int, int]:
+        """Height and width of a patch."""
+        return (self.patch_size, self.patch_size)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

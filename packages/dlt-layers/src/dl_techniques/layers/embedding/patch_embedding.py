@@ -17,8 +17,9 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.arguments import require_integers, require_pair
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
+from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
 from dl_techniques.layers.parts import build_part
 
 
@@ -94,15 +95,10 @@ class PatchEmbedding(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_integers(embed_dim=embed_dim)
+        self._patch = require_pair(patch_size=patch_size)
         self.patch_size = patch_size if isinstance(patch_size, int) else tuple(patch_size)
         self.embed_dim = embed_dim
-        require_integers(embed_dim=embed_dim)
-        if len(self._patch) != 2:
-            raise ValueError(
-                f"`patch_size` must be one number or two. Received: patch_size={patch_size}"
-            )
-        for side in self._patch:
-            require_integers(patch_size=side)
         if strict_size is not True and strict_size != "pad":
             raise ValueError(
                 f"`strict_size` must be True or 'pad'. Received: strict_size={strict_size!r}"
@@ -153,36 +149,18 @@ class PatchEmbedding(ChannelsLastLayer):
             rows, columns = self._patch
             x = ops.pad(x, ((0, 0), (0, -height % rows), (0, -width % columns), (0, 0)))
         x = self.projection(x)
-        if self.flatten:
-            batch, rows, columns, _ = ops.shape(x)
-            x = ops.reshape(x, (batch, rows * columns, self.embed_dim))
+        x = as_sequence(x) if self.flatten else x
         return x if self.norm_layer is None else self.norm_layer(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Tokens, or the map of tokens."""
         self._require_whole_patches(input_shape)
-        height, width = (
-            None if size is None else -(-size // side)
-            for size, side in zip(input_shape[1:3], self._patch, strict=True)
-        )
-        if not self.flatten:
-            return (input_shape[0], height, width, self.embed_dim)
-        tokens = None if height is None or width is None else height * width
-        return (input_shape[0], tokens, self.embed_dim)
-
-    @property
-    def _patch(self) -> tuple[int, ...]:
-        """Height and width of a patch."""
-        size = self.patch_size
-        return (size, size) if isinstance(size, int) else size
+        return token_shape(input_shape, self._patch, self.embed_dim, self.flatten)
 
     def _require_whole_patches(self, input_shape: Any) -> None:
-        sizes = zip(input_shape[1:3], self._patch, strict=True)
-        if self.strict_size is True and any(isinstance(n, int) and n % p for n, p in sizes):
-            raise ValueError(
-                "The image must be a whole number of patches; `strict_size='pad'` fills it up. "
-                f"Received: input_shape={tuple(input_shape)}, patch_size={self.patch_size}"
-            )
+        if self.strict_size is True:
+            advice = "; `strict_size='pad'` fills an image up"
+            require_whole_patches(input_shape, self._patch, advice)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -10,6 +10,7 @@ from keras import ops
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
 from dl_techniques.layers.arguments import (
     require_integers,
+    require_pair,
     require_positive_numbers,
     require_shares,
 )
@@ -107,6 +108,8 @@ class SwinTransformerBlock(ChannelsLastLayer):
         require_shares(drop_path=drop_path)
         self.dim = dim
         self.num_heads = num_heads
+        self._window = require_pair(window_size=window_size)
+        self._shift = require_pair(0, shift_size=shift_size)
         self.window_size = window_size if isinstance(window_size, int) else tuple(window_size)
         self.shift_size = shift_size if isinstance(shift_size, int) else tuple(shift_size)
         self.mlp_ratio = mlp_ratio
@@ -132,9 +135,7 @@ class SwinTransformerBlock(ChannelsLastLayer):
             dtype=self.dtype_policy,
             name="attention",
         )
-        shifts = _pair(self.shift_size)
-        for side, shift in zip(_pair(self.window_size), shifts, strict=True):
-            require_integers(0, shift_size=shift)
+        for side, shift in zip(self._window, self._shift, strict=True):
             if shift >= side:
                 raise ValueError(
                     "`shift_size` must be smaller than `window_size`. Received: "
@@ -186,15 +187,13 @@ class SwinTransformerBlock(ChannelsLastLayer):
     def _windows(self, x: Tensor, training: bool | None) -> Tensor:
         """Pad, roll, cut, attend, and all the way back."""
         batch, height, width, channels = ops.shape(x)
-        rows, columns = _pair(self.window_size)
+        rows, columns = self._window
         bottom, right = -height % rows, -width % columns
         padded = (height + bottom, width + right)
         x = ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0)))
         shifts = tuple(
             _shift_of(size, side, shift)
-            for size, side, shift in zip(
-                padded, (rows, columns), _pair(self.shift_size), strict=True
-            )
+            for size, side, shift in zip(padded, (rows, columns), self._shift, strict=True)
         )
         rolls = any(not isinstance(shift, int) or shift > 0 for shift in shifts)
         if rolls:
@@ -213,7 +212,7 @@ class SwinTransformerBlock(ChannelsLastLayer):
 
     def _mask(self, sizes: Any, padded: Any, shifts: Any) -> Tensor:
         """Which tokens of each window see each other, (windows, N, N)."""
-        sides = _pair(self.window_size)
+        sides = self._window
         regions, real = [], []
         for size, whole, side, shift in zip(sizes, padded, sides, shifts, strict=True):
             i = ops.arange(whole)
@@ -256,10 +255,6 @@ class SwinTransformerBlock(ChannelsLastLayer):
         yield Rejection(cls, {**good, "drop_path": 2.0}, "drop_path")
         yield Rejection(cls, {**good, "norm": "no_such"}, "norm")
         yield Rejection(cls, good, "dim", build=(None, 7, 7, 4))
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
 
 
 def _shift_of(size: Any, side: int, shift: int) -> Any:

@@ -21,6 +21,7 @@ from dl_techniques.layers.conv.channels_last import (
     BATCH_NORMALIZED,
     ChannelsLastLayer,
     channels_of,
+    require_strides_or_dilation,
     strided,
 )
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
@@ -90,18 +91,13 @@ class ConvBlock(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(filters=filters, kernel_size=kernel_size, strides=strides)
-        require_integers(groups=groups, dilation_rate=dilation_rate)
+        require_integers(filters=filters, kernel_size=kernel_size, groups=groups)
         if kernel_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` must be odd, so that the padding is symmetric. "
                 f"Received: kernel_size={kernel_size}"
             )
-        if strides > 1 and dilation_rate > 1:
-            raise ValueError(
-                "`strides` above 1 cannot be combined with `dilation_rate` above 1. "
-                f"Received: strides={strides}, dilation_rate={dilation_rate}"
-            )
+        require_strides_or_dilation(strides, dilation_rate)
         if filters % groups:
             raise ValueError(
                 f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
