@@ -235,10 +235,72 @@ def test_steps_beyond_the_dtype_are_warned_of():
         F1Loss(amplifying_scale=73, dtype="float64")
 
 
-@pytest.mark.parametrize("y_shape", [(6, 2), (6, 4, 1), ()])
-def test_shapes_that_do_not_fit_are_refused(y_shape):
+@pytest.mark.parametrize("y_shape", [(6,), (6, 1)])
+@pytest.mark.parametrize("p_shape", [(6,), (6, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_one_class_has_one_number_each_and_may_lack_its_axis(y_shape, p_shape, dtype):
+    y, p = Y.astype(dtype).reshape(y_shape), P.reshape(p_shape)
+    assert value(F1Loss()(y, p)) == pytest.approx(0.29999869, abs=1e-6)
+
+
+def test_several_classes_have_one_hot_columns_or_class_numbers_in_any_form():
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 3, size=(5, 4))
+    p = rng.dirichlet(np.ones(3), size=(5, 4)).astype("float32")
+    columns = np.eye(3)[numbers]
+    expected = value(F1Loss()(columns, p))
+    for dtype in ("int32", "float32", "bool"):
+        assert value(F1Loss()(columns.astype(dtype), p)) == pytest.approx(expected, rel=1e-6)
+    for dtype in ("int64", "uint8", "float32"):
+        for form in (numbers, numbers[..., None]):
+            given = form.astype(dtype)
+            assert value(F1Loss()(given, p)) == pytest.approx(expected, rel=1e-6)
+            flat = given.reshape(20, *given.shape[2:])
+            assert value(F1Loss()(flat, p.reshape(20, 3))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_columns_may_hold_several_ones_or_shares():
+    p = np.array([[0.9, 0.6, 0.1], [0.4, 0.7, 0.2]], "float32")
+    for y in (np.array([[1, 1, 0], [0, 1, 0]]), np.array([[0.5, 0.5, 0], [0, 0.9, 0.1]])):
+        by_class = [value(AccuracyLoss()(y[:, k], p[:, k])) for k in range(3)]
+        assert value(AccuracyLoss()(y, p)) == pytest.approx(np.mean(by_class), rel=1e-5)
+
+
+@pytest.mark.parametrize("number", [3, 255, -1, 0.5])
+def test_a_number_that_is_no_class_is_a_sample_of_no_class(number):
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 3, size=9)
+    p = rng.dirichlet(np.ones(3), size=9).astype("float32")
+    columns = np.eye(3)[numbers]
+    columns[4] = 0
+    numbers = numbers.astype("float32")
+    numbers[4] = number
+    expected = value(AccuracyLoss()(columns, p))
+    assert value(AccuracyLoss()(numbers, p)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("y_shape", "p_shape"),
+    [
+        ((6, 2), (6, 3)),
+        ((6, 4, 1), (6, 3)),
+        ((), (6, 3)),
+        ((6, 2), (6,)),
+        ((6, 2), (6, 1)),
+        ((5,), (6, 3)),
+        ((1,), (6, 3)),
+        ((1, 3), (6, 3)),
+        ((1,), (6,)),
+        ((6, 3), (6, 4, 3)),
+        ((6, 1, 3), (6, 4, 3)),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused_and_not_stretched(y_shape, p_shape):
     with pytest.raises(ValueError, match="y_true"):
-        F1Loss()(np.zeros(y_shape), np.zeros((6, 3)))
+        F1Loss()(np.zeros(y_shape), np.zeros(p_shape))
+
+
+def test_weights_with_too_many_axes_are_refused():
     with pytest.raises(ValueError, match="sample_weight"):
         F1Loss()(np.zeros((6, 3)), np.zeros((6, 3)), sample_weight=np.zeros((6, 3, 1)))
 
@@ -259,6 +321,18 @@ def test_a_subclass_needs_no_function_and_takes_none():
 @component("tests>specificity", kind="function")
 def specificity(tp, fp, fn, tn):
     return tn / (tn + fp)
+
+
+def test_names_are_those_of_the_classes_unless_given():
+    names = [loss().name for loss in FAMILY]
+    assert names == [
+        "accuracy_loss",
+        "f1_loss",
+        "f_beta_loss",
+        "balanced_accuracy_loss",
+        "geometric_mean_loss",
+    ]
+    assert F1Loss(name="mine").name == "mine"
 
 
 def test_configurations_give_the_same_loss():

@@ -36,7 +36,7 @@ def align(
 
     Args:
         y_true: Labels `(..., classes)`, 0 or 1 or between; or class numbers `(...)` or `(..., 1)`
-            where there are several classes.
+            where there are several classes. Both have the samples and positions of `y_pred`.
         y_pred: Predictions `(..., classes)`; for one class the last axis may be missing.
         sample_weight: `(batch,)`, up to one for each entry of `y_pred`, or `None`.
         dtype: In which the loss is computed.
@@ -65,30 +65,32 @@ def align(
 def _labels(labels: Tensor, p: Tensor, ignore_class: int | None) -> tuple[Tensor, Tensor]:
     """Labels with one column a class, and 1 where they count."""
     classes = p.shape[-1]
-    rank = len(p.shape)
-    if len(labels.shape) == rank - 1:
+    if len(labels.shape) == len(p.shape) - 1:
         labels = ops.expand_dims(labels, -1)
-    width = labels.shape[-1] if len(labels.shape) == rank else None
-    if width not in {1, classes}:
+    _require_fitting(labels, p)
+    numbered = labels.shape[-1] != classes
+    ignored = ops.zeros_like(p[..., :1], dtype="bool")
+    if ignore_class is not None:
+        if numbered or classes == 1:
+            ignored = ops.equal(ops.cast(labels, p.dtype), ignore_class)
+        elif 0 <= ignore_class < classes:
+            ignored = ops.greater(labels[..., ignore_class : ignore_class + 1], 0)
+    labels = ops.cast(ops.where(ignored, ops.zeros_like(labels), labels), p.dtype)
+    if numbered:
+        # Unlike `one_hot`, whose backends differ in what they do with numbers out of range.
+        labels = ops.cast(ops.equal(labels, ops.arange(classes, dtype=p.dtype)), p.dtype)
+    return labels, ops.cast(ops.logical_not(ignored), p.dtype)
+
+
+def _require_fitting(labels: Tensor, p: Tensor) -> None:
+    """Samples and positions must be the same: backends would stretch an axis of size one."""
+    fits = len(labels.shape) == len(p.shape) and labels.shape[-1] in {1, p.shape[-1]}
+    pairs = zip(labels.shape[:-1], p.shape[:-1], strict=False)
+    if not fits or any(None not in pair and pair[0] != pair[1] for pair in pairs):
         raise ValueError(
             "`y_true` must have one column for each class, or hold the number of the class. "
             f"Received: y_true of shape {tuple(labels.shape)}, y_pred of shape {tuple(p.shape)}"
         )
-    sparse = width != classes
-    if ignore_class is None:
-        ignored = ops.zeros_like(p[..., :1], dtype="bool")
-    elif sparse or classes == 1:
-        ignored = ops.equal(ops.cast(labels, p.dtype), ignore_class)
-    elif 0 <= ignore_class < classes:
-        ignored = ops.greater(labels[..., ignore_class : ignore_class + 1], 0)
-    else:
-        ignored = ops.zeros_like(p[..., :1], dtype="bool")
-    # An ignored label may lie outside of the classes, and must not reach `one_hot`.
-    labels = ops.where(ignored, ops.zeros_like(labels), labels)
-    if sparse:
-        labels = ops.one_hot(ops.cast(labels[..., 0], "int32"), classes, dtype=p.dtype)
-    counts = ops.cast(ops.logical_not(ignored), p.dtype)
-    return ops.cast(labels, p.dtype), counts
 
 
 def _broadcastable(weight: Tensor, rank: int) -> Tensor:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dl_techniques.core import Tensor, component
-from dl_techniques.losses.any_loss.any_loss import AnyLoss
+from dl_techniques.losses.any_loss.fixed_metric_loss import FixedMetricLoss
 from dl_techniques.losses.ratio import ratio
 
 
@@ -16,7 +14,7 @@ from dl_techniques.losses.ratio import ratio
     paper="arXiv:2405.14745",
     since="0.1",
 )
-class AccuracyLoss(AnyLoss):
+class AccuracyLoss(FixedMetricLoss):
     """Accuracy loss: one minus the share of right decisions.
 
     accuracy = (TP + TN) / (TP + FP + FN + TN), loss = 1 - accuracy, on the soft confusion matrix
@@ -29,11 +27,13 @@ class AccuracyLoss(AnyLoss):
         ignore_class: A label whose samples do not count.
         epsilon: Of no effect here; kept so that all losses of the family take the same settings.
         reduction: Of effect only with `average=None`.
-        name: Name of the loss.
+        name: Name of the loss; by default `"accuracy_loss"`.
         dtype: Dtype of the result.
 
     Input shape:
-        `y_true` and `y_pred`: `(batch,)`, `(batch, 1)` or `(batch, classes)`; see `AnyLoss`.
+        `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.
+        `y_true`: 0 or 1 in the same shape (for several classes one-hot or multi-label), or class
+        numbers `(batch,)` or `(batch, 1)` where there are several. See `AnyLoss`.
 
     Output shape:
         `()`.
@@ -54,27 +54,7 @@ class AccuracyLoss(AnyLoss):
         arXiv:2405.14745.
     """
 
-    def __init__(
-        self,
-        amplifying_scale: float = 10.0,
-        from_logits: bool = False,
-        average: str | None = "macro",
-        ignore_class: int | None = None,
-        epsilon: float = 1e-7,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "accuracy_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            amplifying_scale=amplifying_scale,
-            from_logits=from_logits,
-            average=average,
-            ignore_class=ignore_class,
-            epsilon=epsilon,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "accuracy_loss"
 
     def metric(self, tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
         """The accuracy."""

@@ -61,8 +61,17 @@ class AnyLoss(Loss):
 
     Input shape:
         `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several, and
-        any axes of positions in between. `y_true`: the same, or class numbers. `sample_weight`:
-        `(batch,)`, up to the shape of `y_pred`; weight 2 is the same as a sample given twice.
+        any axes of positions before the last. `y_true` is one of two:
+
+        - numbers from 0 to 1, one for each of `y_pred`. For one class 1 is positive, and the last
+          axis of size one may be missing in either. For several there is one column for each
+          class: one-hot, or with any number of ones in a row (multi-label), or soft.
+        - class numbers, only where there are several classes: the shape of `y_pred` without its
+          last axis, or with size one there; whole numbers from 0 on, of any dtype. A number that
+          is none of the classes is a sample that belongs to no class.
+
+        `sample_weight`: `(batch,)`, up to the shape of `y_pred`; weight 2 is the same as a sample
+        given twice.
 
     Output shape:
         `()`; `(classes,)` with `average=None` and `reduction=None`.
@@ -146,7 +155,7 @@ class AnyLoss(Loss):
         """The loss of a batch.
 
         Args:
-            y_true: Labels.
+            y_true: Columns of 0 and 1, or class numbers.
             y_pred: Probabilities, or logits.
             sample_weight: Weights, used inside of the confusion matrix.
         """
@@ -158,7 +167,7 @@ class AnyLoss(Loss):
         """The loss of a batch without weights.
 
         Args:
-            y_true: Labels.
+            y_true: Columns of 0 and 1, or class numbers.
             y_pred: Probabilities, or logits.
         """
         return self(y_true, y_pred)
@@ -202,7 +211,7 @@ class AnyLoss(Loss):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """One class, several with class numbers, and logits."""
+        """One class, several with class numbers, and logits of one-hot targets."""
         metric = {"metric_fn": jaccard_index} if cls is AnyLoss else {}
         traits = frozenset({"couples_batch"})
         labels = TensorSpec((6, 1), values="binary")
@@ -211,7 +220,10 @@ class AnyLoss(Loss):
         yield Example(
             cls,
             {**metric, "average": "micro"},
-            (TensorSpec((8, 3), values="one_hot"), TensorSpec((8, 3), values="probabilities")),
+            (
+                TensorSpec((8,), dtype="int32", low=0, high=3),
+                TensorSpec((8, 3), values="probabilities"),
+            ),
             traits=traits,
             name="micro",
         )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
 from dl_techniques.core import Tensor, component
-from dl_techniques.losses.any_loss.any_loss import AnyLoss
+from dl_techniques.losses.any_loss.fixed_metric_loss import FixedMetricLoss
 from dl_techniques.losses.ratio import ratio
 
 
@@ -18,7 +16,7 @@ from dl_techniques.losses.ratio import ratio
     paper="arXiv:2405.14745",
     since="0.1",
 )
-class BalancedAccuracyLoss(AnyLoss):
+class BalancedAccuracyLoss(FixedMetricLoss):
     """Balanced accuracy loss: one minus the mean of sensitivity and specificity.
 
     B = (TP / (TP + FN) + TN / (TN + FP)) / 2, loss = 1 - B, on the soft confusion matrix of
@@ -35,11 +33,13 @@ class BalancedAccuracyLoss(AnyLoss):
         ignore_class: A label whose samples do not count.
         epsilon: Of no effect here; kept so that all losses of the family take the same settings.
         reduction: Of effect only with `average=None`.
-        name: Name of the loss.
+        name: Name of the loss; by default `"balanced_accuracy_loss"`.
         dtype: Dtype of the result.
 
     Input shape:
-        `y_true` and `y_pred`: `(batch,)`, `(batch, 1)` or `(batch, classes)`; see `AnyLoss`.
+        `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.
+        `y_true`: 0 or 1 in the same shape (for several classes one-hot or multi-label), or class
+        numbers `(batch,)` or `(batch, 1)` where there are several. See `AnyLoss`.
 
     Output shape:
         `()`.
@@ -60,27 +60,7 @@ class BalancedAccuracyLoss(AnyLoss):
         arXiv:2405.14745.
     """
 
-    def __init__(
-        self,
-        amplifying_scale: float = 10.0,
-        from_logits: bool = False,
-        average: str | None = "macro",
-        ignore_class: int | None = None,
-        epsilon: float = 1e-7,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "balanced_accuracy_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            amplifying_scale=amplifying_scale,
-            from_logits=from_logits,
-            average=average,
-            ignore_class=ignore_class,
-            epsilon=epsilon,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "balanced_accuracy_loss"
 
     def metric(self, tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
         """The balanced accuracy."""

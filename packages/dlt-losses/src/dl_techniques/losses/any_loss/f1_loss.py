@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from dl_techniques.core import component
-from dl_techniques.losses.any_loss.f_beta_loss import FBetaLoss
+from dl_techniques.core import Tensor, component
+from dl_techniques.losses.any_loss.fixed_metric_loss import FixedMetricLoss
+from dl_techniques.losses.ratio import ratio
 
 
 @component(
@@ -15,7 +14,7 @@ from dl_techniques.losses.any_loss.f_beta_loss import FBetaLoss
     paper="arXiv:2405.14745",
     since="0.1",
 )
-class F1Loss(FBetaLoss):
+class F1Loss(FixedMetricLoss):
     """F1 loss: one minus the harmonic mean of precision and recall.
 
     F1 = 2 TP / (2 TP + FP + FN), loss = 1 - F1, on the soft confusion matrix of `AnyLoss`.
@@ -30,11 +29,13 @@ class F1Loss(FBetaLoss):
         ignore_class: A label whose samples do not count.
         epsilon: Of no effect here; kept so that all losses of the family take the same settings.
         reduction: Of effect only with `average=None`.
-        name: Name of the loss.
+        name: Name of the loss; by default `"f1_loss"`.
         dtype: Dtype of the result.
 
     Input shape:
-        `y_true` and `y_pred`: `(batch,)`, `(batch, 1)` or `(batch, classes)`; see `AnyLoss`.
+        `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.
+        `y_true`: 0 or 1 in the same shape (for several classes one-hot or multi-label), or class
+        numbers `(batch,)` or `(batch, 1)` where there are several. See `AnyLoss`.
 
     Output shape:
         `()`.
@@ -55,25 +56,9 @@ class F1Loss(FBetaLoss):
         arXiv:2405.14745.
     """
 
-    def __init__(
-        self,
-        amplifying_scale: float = 10.0,
-        from_logits: bool = False,
-        average: str | None = "macro",
-        ignore_class: int | None = None,
-        epsilon: float = 1e-7,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "f1_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            beta=1.0,
-            amplifying_scale=amplifying_scale,
-            from_logits=from_logits,
-            average=average,
-            ignore_class=ignore_class,
-            epsilon=epsilon,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "f1_loss"
+
+    def metric(self, tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
+        """The F1 score."""
+        del tn
+        return ratio(2.0 * tp, 2.0 * tp + fp + fn)

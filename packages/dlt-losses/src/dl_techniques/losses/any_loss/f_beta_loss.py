@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dl_techniques.core import Rejection, Tensor, component
-from dl_techniques.losses.any_loss.any_loss import AnyLoss
+from dl_techniques.losses.any_loss.fixed_metric_loss import FixedMetricLoss
 from dl_techniques.losses.ratio import ratio
 
 
@@ -17,7 +17,7 @@ from dl_techniques.losses.ratio import ratio
     paper="arXiv:2405.14745",
     since="0.1",
 )
-class FBetaLoss(AnyLoss):
+class FBetaLoss(FixedMetricLoss):
     """F-beta loss: one minus the weighted harmonic mean of precision and recall.
 
     F = (1 + beta^2) TP / ((1 + beta^2) TP + FP + beta^2 FN), loss = 1 - F, on the soft confusion
@@ -35,11 +35,13 @@ class FBetaLoss(AnyLoss):
         ignore_class: A label whose samples do not count.
         epsilon: Of no effect here; kept so that all losses of the family take the same settings.
         reduction: Of effect only with `average=None`.
-        name: Name of the loss.
+        name: Name of the loss; by default `"f_beta_loss"`.
         dtype: Dtype of the result.
 
     Input shape:
-        `y_true` and `y_pred`: `(batch,)`, `(batch, 1)` or `(batch, classes)`; see `AnyLoss`.
+        `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.
+        `y_true`: 0 or 1 in the same shape (for several classes one-hot or multi-label), or class
+        numbers `(batch,)` or `(batch, 1)` where there are several. See `AnyLoss`.
 
     Output shape:
         `()`.
@@ -60,6 +62,8 @@ class FBetaLoss(AnyLoss):
         arXiv:2405.14745.
     """
 
+    default_name = "f_beta_loss"
+
     def __init__(
         self,
         beta: float = 1.0,
@@ -69,7 +73,7 @@ class FBetaLoss(AnyLoss):
         ignore_class: int | None = None,
         epsilon: float = 1e-7,
         reduction: str | None = "sum_over_batch_size",
-        name: str | None = "f_beta_loss",
+        name: str | None = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(

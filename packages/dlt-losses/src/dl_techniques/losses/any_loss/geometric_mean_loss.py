@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
 from dl_techniques.core import Tensor, component
-from dl_techniques.losses.any_loss.any_loss import AnyLoss
+from dl_techniques.losses.any_loss.fixed_metric_loss import FixedMetricLoss
 from dl_techniques.losses.ratio import ratio
 
 
@@ -18,7 +16,7 @@ from dl_techniques.losses.ratio import ratio
     paper="arXiv:2405.14745",
     since="0.1",
 )
-class GeometricMeanLoss(AnyLoss):
+class GeometricMeanLoss(FixedMetricLoss):
     """Geometric mean loss: one minus the root of sensitivity times specificity.
 
     G = sqrt(TP / (TP + FN) * TN / (TN + FP)), loss = 1 - G, on the soft confusion matrix of
@@ -31,11 +29,13 @@ class GeometricMeanLoss(AnyLoss):
         ignore_class: A label whose samples do not count.
         epsilon: Added under the root, so that its gradient is finite at zero.
         reduction: Of effect only with `average=None`.
-        name: Name of the loss.
+        name: Name of the loss; by default `"geometric_mean_loss"`.
         dtype: Dtype of the result.
 
     Input shape:
-        `y_true` and `y_pred`: `(batch,)`, `(batch, 1)` or `(batch, classes)`; see `AnyLoss`.
+        `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.
+        `y_true`: 0 or 1 in the same shape (for several classes one-hot or multi-label), or class
+        numbers `(batch,)` or `(batch, 1)` where there are several. See `AnyLoss`.
 
     Output shape:
         `()`.
@@ -56,27 +56,7 @@ class GeometricMeanLoss(AnyLoss):
         arXiv:2405.14745.
     """
 
-    def __init__(
-        self,
-        amplifying_scale: float = 10.0,
-        from_logits: bool = False,
-        average: str | None = "macro",
-        ignore_class: int | None = None,
-        epsilon: float = 1e-7,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "geometric_mean_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            amplifying_scale=amplifying_scale,
-            from_logits=from_logits,
-            average=average,
-            ignore_class=ignore_class,
-            epsilon=epsilon,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "geometric_mean_loss"
 
     def metric(self, tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
         """The geometric mean."""
