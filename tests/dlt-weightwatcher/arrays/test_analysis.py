@@ -177,6 +177,98 @@ def test_every_optional_column_appears(weights):
     assert found["alpha_lo"] <= found["alpha"] <= found["alpha_hi"]
 
 
+STATES = {"ok", "small", "degenerate", "zero", "nonfinite", "too_small", "too_large", "failed"}
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    """Whatever an array can be: extreme, odd, empty, of every type and order."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for dtype in ("float64", "float32", "float16"):
+        limits = np.finfo(dtype)
+        plain = rng.normal(size=(40, 30))
+        arrays |= {
+            f"low_rank_{dtype}": (rng.normal(size=(40, 3)) @ rng.normal(size=(3, 30))).astype(
+                dtype
+            ),
+            f"tiny_{dtype}": (plain * float(limits.tiny)).astype(dtype),
+            f"subnormal_{dtype}": (plain * 3 * float(limits.smallest_subnormal)).astype(dtype),
+            f"huge_{dtype}": (rng.uniform(-1, 1, (40, 30)) * float(limits.max)).astype(dtype),
+            f"mixed_{dtype}": np.where(plain > 2, float(limits.max) / 2, float(limits.tiny)).astype(
+                dtype
+            ),
+            f"one_entry_{dtype}": np.pad(np.ones((1, 1), dtype), 10),
+            f"spike_{dtype}": np.diag([1e3] + [1] * 19).astype(dtype),
+            f"pairs_{dtype}": np.diag([2] * 10 + [1] * 10).astype(dtype),
+            f"infinite_{dtype}": np.full((20, 20), -np.inf, dtype),
+            f"conv_{dtype}": rng.normal(size=(3, 3, 8, 16)).astype(dtype),
+            f"zero_tap_{dtype}": np.stack([np.zeros((9, 8)), rng.normal(size=(9, 8))]).astype(
+                dtype
+            ),
+        }
+    return arrays | {
+        "empty": np.empty((0, 5)),
+        "row": rng.normal(size=(1, 50)),
+        "scalar": np.float32(3),
+        "bool": np.ones((9, 9), bool),
+        "integers": rng.integers(-5, 5, (20, 20)),
+        "complex": rng.normal(size=(9, 9)) + 1j,
+        "objects": np.array([[None, 1]], object),
+        "five_axes": rng.normal(size=(2, 2, 2, 8, 9)),
+        "bytes": rng.integers(0, 255, (20, 20)).astype("uint8"),
+        "fortran": np.asfortranarray(rng.normal(size=(40, 30))),
+        "strided": rng.normal(size=(80, 60))[::-2, ::2],
+        "big_endian": rng.normal(size=(40, 30)).astype(">f4"),
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"detX": True, "mp_fit": True, "randomize": True, "vectors": True, "farms": 2.0},
+        {"fit": "best", "fingers": "test", "bootstrap": 3, "gof": 3},
+        {"fit": "TPL", "fingers": "clip"},
+        {"fit": "E_TPL", "xmax": 2},
+        {"precision": "float32", "mp_fit": True, "randomize": True},
+        {"method": "svd", "min_evals": 1},
+        {"conv": "fft", "xmin": "peak"},
+        {"compat": "weightwatcher", "mp_fit": True, "randomize": True, "detX": True},
+    ],
+    ids=str,
+)
+def test_nothing_breaks_an_analysis_and_nothing_is_dropped(hostile, options):
+    """No exception, no warning, and a row or a reason for each."""
+    result = analyze_model(hostile, n_jobs=1, **options)
+    seen = {layer["path"] for layer in result} | {entry.path for entry in result.skipped}
+    assert seen == hostile.keys()
+    for record in result.to_records():
+        assert record["status"] in STATES
+        if record["status"] == "failed":
+            assert record["reason"].startswith(("the eigenvalues overflow", "no start", "too few"))
+        if record["status"] in {"ok", "small"}:
+            assert math.isfinite(record["alpha"])
+        if "compat" not in options:
+            for name in ("entropy", "concentration_score", "gini", "top1_share"):
+                value = record[name]
+                assert math.isnan(value) or -1e-9 <= value <= 1 + 1e-9, name
+    json.loads(result.to_json())
+    repr(result)
+
+
+def test_what_is_extreme_has_a_page(hostile):
+    assert "huge_float64" in analyze_model(hostile, n_jobs=1, xmax=3).to_html()
+
+
+def test_frequencies_of_a_convolution_keep_their_imaginary_parts():
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 6, 8))
+    layer = analyze_model({"conv": kernel}, n_jobs=1, conv="fft", conv_layout="hwio")[0]
+    frequencies = np.fft.fft2(kernel, axes=(0, 1)).reshape(9, 6, 8)
+    expected = np.sort(np.linalg.svd(frequencies, compute_uv=False) ** 2, axis=None)
+    np.testing.assert_allclose(layer.esd, expected, rtol=1e-9)
+
+
 def test_fit_variants(weights):
     assert math.isfinite(records(weights, fit="TPL")["dense"]["Lambda"])
     assert math.isfinite(records(weights, fit="E_TPL")["dense"]["alpha"])

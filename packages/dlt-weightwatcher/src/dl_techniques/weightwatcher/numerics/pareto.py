@@ -60,7 +60,7 @@ def fit_tail(
         The best start, or `None` if no start has a finite alpha.
     """
     d = depths(x)
-    starts, alphas = _alphas(d, x, min_tail, bounds)
+    starts, alphas = possible_starts(d, x, min_tail, bounds)
     if not starts.size:
         return None
     bound = _lower_bounds(d, starts, alphas)
@@ -76,7 +76,7 @@ def all_candidates(x: Array, *, min_tail: int = 2, two_sided: bool = False) -> C
         two_sided: See `fit_tail`.
     """
     d = depths(x)
-    starts, alphas = _alphas(d, x, min_tail, None)
+    starts, alphas = possible_starts(d, x, min_tail, None)
     pairs = zip(starts.tolist(), alphas.tolist(), strict=True)
     distances = [distance(d, start, alpha, two_sided) for start, alpha in pairs]
     return Candidates(starts, alphas, np.asarray(distances))
@@ -122,10 +122,17 @@ def distance(d: Array, start: int, alpha: float, two_sided: bool = False) -> flo
     return max(worst, float((1.0 / m - deviation).max())) if two_sided else worst
 
 
-def _alphas(
+def possible_starts(
     d: Array, x: Array, min_tail: int, bounds: tuple[float, float] | None
 ) -> tuple[Array, Array]:
-    """The starts that may be chosen, and their exponents."""
+    """The starts that may be chosen, and their exponents.
+
+    Args:
+        d: The depths.
+        x: The values.
+        min_tail: The fewest values that a tail may have.
+        bounds: Lowest and highest value of xmin.
+    """
     n = d.size
     last = n - max(min_tail, 2)
     if last < 0:
@@ -175,7 +182,7 @@ def runner_up(x: Array, best: Tail, within: float) -> Tail | None:
         within: How much larger its D may be.
     """
     d = depths(x)
-    starts, alphas = _alphas(d, x, 2, None)
+    starts, alphas = possible_starts(d, x, 2, None)
     bound = _lower_bounds(d, starts, alphas)
     rivals = []
     for place in np.flatnonzero((bound < best.D + within) & (starts != best.start)).tolist():

@@ -88,7 +88,7 @@ def gini(evals: Array) -> float:
 
 
 def log_norm(evals: Array, power: float) -> float:
-    """log10 sum lambda^power, without overflow.
+    """log10 sum lambda^power over the positive eigenvalues, without overflow.
 
     Args:
         evals: Eigenvalues, ascending.
@@ -97,7 +97,9 @@ def log_norm(evals: Array, power: float) -> float:
     top = float(evals[-1])
     if top <= 0 or not math.isfinite(power):
         return math.nan
-    return power * math.log10(top) + math.log10(float(np.sum((evals / top) ** power)))
+    logs = power * np.log(evals[evals > 0])
+    peak = float(logs.max())
+    return (peak + math.log(float(np.sum(np.exp(logs - peak))))) / math.log(10)
 
 
 def hill_alpha(evals: Array, share: float = 0.5) -> float:

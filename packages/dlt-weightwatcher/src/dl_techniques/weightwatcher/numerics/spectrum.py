@@ -15,6 +15,8 @@ import numpy as np
 from dl_techniques.weightwatcher.numerics.arrays import Array
 
 _BLOCK: Final = 1 << 21  # numbers of a block: 16 MB in double precision
+# From here on a product of its own for each slice, which takes half the operations, is faster.
+_SINGLY: Final = 48
 # Squaring halves the exponent range; beyond these the matrix is scaled by a power of two first.
 _SAFE: Final = {"float64": (1e-140, 1e140), "float32": (1e-12, 1e12)}
 # Eigenvalues of the Gram matrix are exact to about this share of the largest one.
@@ -69,7 +71,8 @@ def spectrum(
         return Spectrum(_by_svd(stack, scale), True)
     grams = _grams(stack, np.dtype(precision), scale)
     evals = np.concatenate([_eigvalsh(gram) for gram in grams])
-    evals = np.maximum(evals.astype(np.float64), 0.0) * scale**2
+    with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
+        evals = np.maximum(evals.astype(np.float64), 0.0) * np.float64(scale) ** 2
     resolved = bool((evals[:, 0] > _RESOLUTION * evals[:, -1]).all())
     if method == "auto" and exact and not resolved:
         return Spectrum(_by_svd(stack, scale), True)
@@ -88,10 +91,10 @@ def gram(matrix: Any, dtype: Any = np.float64, scale: float = 1.0) -> Array:
         NotFiniteError: If an entry is NaN or infinite.
     """
     short = min(matrix.shape)
-    total = np.zeros((short, short), dtype)
+    total = np.zeros((short, short), _computed(matrix, dtype))
     with np.errstate(invalid="ignore", over="ignore"):  # told apart below
         for block in _blocks(matrix, dtype, scale):
-            total += block.T @ block
+            total += _product(block)
     if not np.isfinite(np.einsum("ii->i", total)).all():
         raise _not_finite(matrix)
     return total
@@ -114,7 +117,7 @@ def count_nonfinite(array: Any) -> Counts:
     """
     nan = inf = 0
     for block in _flat_blocks(array):
-        values = block.astype(np.float64)
+        values = block if np.iscomplexobj(block) else block.astype(np.float64)
         nan += int(np.isnan(values).sum())
         inf += int(np.isinf(values).sum())
     return Counts(nan, inf)
@@ -128,10 +131,12 @@ def _grams(stack: Any, dtype: np.dtype[Any], scale: float) -> list[Array]:
         return [gram(matrix, dtype, scale)[None] for matrix in stack]
     found = []
     for first in range(0, slices, together):
-        part = np.ascontiguousarray(tall(stack[first : first + together])).astype(dtype, copy=False)
-        part = part / scale if scale != 1.0 else part
+        part = _prepared(tall(stack[first : first + together]), dtype, scale)
         with np.errstate(invalid="ignore", over="ignore"):  # told apart below
-            found.append(np.matmul(np.swapaxes(part, 1, 2), part))
+            if part.shape[2] >= _SINGLY:
+                found.append(np.stack([_product(matrix) for matrix in part]))
+            else:
+                found.append(np.matmul(np.swapaxes(part, 1, 2).conj(), part))
         if not np.isfinite(np.einsum("kii->ki", found[-1])).all():
             raise _not_finite(stack)
     return found
@@ -150,11 +155,12 @@ def _eigvalsh(grams: Array) -> Array:
 def _by_svd(stack: Any, scale: float) -> Array:
     values = []
     for matrix in stack:
-        dense = np.asarray(tall(matrix)).astype(np.float64) / scale
+        dense = _prepared(tall(matrix), np.dtype(np.float64), scale)
         if not np.isfinite(dense).all():
             raise _not_finite(stack)
         values.append(np.linalg.svd(dense, compute_uv=False)[::-1])
-    return (np.stack(values) * scale) ** 2
+    with np.errstate(over="ignore"):  # told by the caller
+        return np.asarray((np.stack(values) * scale) ** 2)
 
 
 def _blocks(matrix: Any, dtype: Any, scale: float) -> Any:
@@ -162,9 +168,25 @@ def _blocks(matrix: Any, dtype: Any, scale: float) -> Any:
     turned = tall(matrix)
     step = max(1, _BLOCK // turned.shape[1])
     for first in range(0, turned.shape[0], step):
-        block = np.ascontiguousarray(turned[first : first + step])
-        block = block.astype(dtype, copy=False)
-        yield block / scale if scale != 1.0 else block
+        yield _prepared(turned[first : first + step], dtype, scale)
+
+
+def _prepared(block: Any, dtype: Any, scale: float) -> Array:
+    """The numbers to multiply; scaled before a cast that might not hold them."""
+    block = np.ascontiguousarray(block)
+    block = block / scale if scale != 1.0 else block
+    return np.asarray(block.astype(_computed(block, dtype), copy=False))
+
+
+def _computed(block: Any, dtype: Any) -> np.dtype[Any]:
+    """The type to compute in: complex where the numbers are, as those of frequencies."""
+    return np.result_type(dtype, np.complex64) if np.iscomplexobj(block) else np.dtype(dtype)
+
+
+def _product(block: Array) -> Array:
+    # NumPy sees that both are one array, and computes half of the product.
+    product: Array = (block.conj().T if np.iscomplexobj(block) else block.T) @ block
+    return product
 
 
 def _scale(stack: Any, precision: str) -> float:

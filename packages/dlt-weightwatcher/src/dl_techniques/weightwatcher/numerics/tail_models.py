@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import chdtrc, erfc, erfcx, log_ndtr
 
 from dl_techniques.weightwatcher.numerics.arrays import Array
-from dl_techniques.weightwatcher.numerics.pareto import alpha_at, depths
+from dl_techniques.weightwatcher.numerics.pareto import alpha_at, depths, possible_starts
 
 Law = Literal["PL", "TPL", "exponential", "lognormal"]
 LAWS: Final = ("PL", "TPL", "exponential", "lognormal")
@@ -27,6 +27,7 @@ LAWS: Final = ("PL", "TPL", "exponential", "lognormal")
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(96)
 _STEPS: Final = 100
 _SIGNIFICANT: Final = 0.05
+_LEAST_LENGTH: Final = 1e-12  # of a tail in ln x: below it is rounding
 _FAR: Final = 45.0  # e^-45 is nothing beside 1
 
 
@@ -59,12 +60,7 @@ def fit_truncated(
         min_tail: The fewest values that a tail may have.
         bounds: Lowest and highest value of xmin.
     """
-    last = x.size - max(min_tail, 3)
-    starts = np.arange(max(last + 1, 0))
-    starts = starts[np.diff(x[: starts.size], prepend=-np.inf) > 0]
-    if bounds is not None:
-        starts = starts[(x[starts] >= bounds[0]) & (x[starts] <= bounds[1])]
-    starts = starts[x[starts] < x[-1]]
+    starts, _ = possible_starts(depths(x), x, max(min_tail, 3), bounds)
     if not starts.size:
         return None
     alphas, z = _fit_many(x, starts)
@@ -245,9 +241,10 @@ def _moments(alphas: Array, z: Array) -> _Moments:
 
 def _fit_many(x: Array, starts: Array) -> tuple[Array, Array]:
     """(alpha, z) of every start by damped Newton steps in (alpha, ln z)."""
-    logs = np.log(x)
+    d = depths(x)
     m = x.size - starts
-    a = np.cumsum(logs[::-1])[::-1][starts] / m - logs[starts]
+    a = d[starts] - np.cumsum(d[::-1])[::-1][starts] / m
+    a = np.maximum(a, _LEAST_LENGTH)
     b = np.cumsum(x[::-1])[::-1][starts] / m / x[starts]
     power = 1 + 1 / a
     alphas, logz = power.copy(), np.log(0.1 / b)
