@@ -8,6 +8,15 @@ import keras
 
 from dl_techniques.core import Shape
 
+_INITIALIZERS = ("kernel_initializer", "bias_initializer")
+_SETTINGS = (
+    "use_bias",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+)
+
 
 def fresh_initializer(initializer: Any) -> Any:
     """An initializer for one of several weights that share a setting.
@@ -32,3 +41,37 @@ def build_part(part: Any, input_shape: Shape) -> None:
     """
     if isinstance(part, keras.layers.Layer) and not part.built:
         part.build(input_shape)
+
+
+def dense_part(
+    owner: Any, units: int, name: str, input_dim: int | None = None, **settings: Any
+) -> Any:
+    """A dense layer that takes its settings from the layer that it is a part of.
+
+    Args:
+        owner: The layer; of the settings of `keras.layers.Dense` those count that it has.
+        units: Width of the output.
+        name: The part's name.
+        input_dim: Width of the input, to build the part for; `None` to leave it unbuilt.
+        **settings: Arguments that replace the owner's.
+    """
+    shared = {key: getattr(owner, key) for key in _SETTINGS if hasattr(owner, key)}
+    for key in _INITIALIZERS:
+        if hasattr(owner, key):
+            shared[key] = fresh_initializer(getattr(owner, key))
+    part = keras.layers.Dense(
+        units, **{**shared, "dtype": owner.dtype_policy, "name": name, **settings}
+    )
+    if input_dim is not None:
+        part.build((None, input_dim))
+    return part
+
+
+def offset_seed(seed: int | None, offset: int) -> int | None:
+    """The seed of one of several random parts, which with one seed would drop the same places.
+
+    Args:
+        seed: Their owner's; `None` for none.
+        offset: Which part it is.
+    """
+    return None if seed is None else seed + offset

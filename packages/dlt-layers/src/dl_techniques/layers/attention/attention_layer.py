@@ -10,7 +10,7 @@ from keras import ops
 from dl_techniques.core import Layer, Shape, Tensor
 from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.attention.attend import Normalizer, all_of, attend
-from dl_techniques.layers.parts import fresh_initializer
+from dl_techniques.layers.parts import dense_part
 
 
 class AttentionLayer(Layer):
@@ -92,15 +92,19 @@ class AttentionLayer(Layer):
                     f"Received: {name}_shape={tuple(shape)}"
                 )
         bias = self.use_bias
-        self.query_projection = self._dense(self.num_heads * self.key_width, "query", bias)
-        self.key_projection = self._dense(self.kv_heads * self.key_width, "key", bias)
-        self.value_projection = self._dense(self.kv_heads * self.value_width, "value", bias)
+        self.query_projection = dense_part(
+            self, self.num_heads * self.key_width, "query", use_bias=bias
+        )
+        self.key_projection = dense_part(self, self.kv_heads * self.key_width, "key", use_bias=bias)
+        self.value_projection = dense_part(
+            self, self.kv_heads * self.value_width, "value", use_bias=bias
+        )
         self.query_projection.build(query_shape)
         self.key_projection.build(key_shape)
         self.value_projection.build(value_shape)
         bias = bias if self.use_output_bias is None else self.use_output_bias
         output_width = self.output_width or query_shape[-1] or 0
-        self.output_projection = self._dense(output_width, "output", bias)
+        self.output_projection = dense_part(self, output_width, "output", use_bias=bias)
         self.output_projection.build((None, None, self.num_heads * self.value_width))
         self.built = True
 
@@ -165,20 +169,6 @@ class AttentionLayer(Layer):
             training: Whether the layer is being trained.
         """
         return None
-
-    def _dense(self, units: int, name: str, use_bias: bool) -> keras.layers.Dense:
-        return keras.layers.Dense(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=fresh_initializer(self.kernel_initializer),
-            bias_initializer=fresh_initializer(self.bias_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            bias_regularizer=self.bias_regularizer,
-            kernel_constraint=self.kernel_constraint,
-            bias_constraint=self.bias_constraint,
-            dtype=self.dtype_policy,
-            name=name,
-        )
 
     def compute_output_shape(
         self,

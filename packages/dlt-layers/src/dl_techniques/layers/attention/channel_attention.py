@@ -20,7 +20,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
-from dl_techniques.layers.parts import fresh_initializer
+from dl_techniques.layers.parts import dense_part
 
 
 @component(
@@ -88,8 +88,8 @@ class ChannelAttention(ChannelsLastLayer):
         """Build W_0 and W_1."""
         channels = channels_of(input_shape)
         hidden = max(1, channels // self.reduction_ratio)
-        self.reduce = self._dense(hidden, "reduce")
-        self.expand = self._dense(channels, "expand")
+        self.reduce = dense_part(self, hidden, "reduce")
+        self.expand = dense_part(self, channels, "expand")
         self.reduce.build((None, 2, channels))
         self.expand.build((None, 2, hidden))
         self.built = True
@@ -105,16 +105,6 @@ class ChannelAttention(ChannelsLastLayer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """One weight for each channel."""
         return (input_shape[0], 1, 1, input_shape[-1])
-
-    def _dense(self, units: int, name: str) -> keras.layers.Dense:
-        return keras.layers.Dense(
-            units,
-            use_bias=self.use_bias,
-            kernel_initializer=fresh_initializer(self.kernel_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

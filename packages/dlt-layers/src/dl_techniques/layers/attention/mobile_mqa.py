@@ -15,7 +15,7 @@ from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.interpolation import resize_bilinear
 from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, fresh_initializer
+from dl_techniques.layers.parts import build_part, dense_part, fresh_initializer
 
 
 @component(
@@ -126,11 +126,11 @@ class MobileMQA(ChannelsLastLayer):
         channels = channels_of(input_shape)
         self._require_divisible(input_shape)
         image = (None, None, None, channels)
-        self.query_projection = self._dense(self.num_heads * self.key_dim, "query", channels)
-        self.key_projection = self._dense(self.key_dim, "key", channels)
-        self.value_projection = self._dense(self.value_dim, "value", channels)
+        self.query_projection = dense_part(self, self.num_heads * self.key_dim, "query", channels)
+        self.key_projection = dense_part(self, self.key_dim, "key", channels)
+        self.value_projection = dense_part(self, self.value_dim, "value", channels)
         width = self.num_heads * self.value_dim
-        self.output_projection = self._dense(self.filters or channels, "output", width)
+        self.output_projection = dense_part(self, self.filters or channels, "output", width)
         self.key_reduction = self._reduction("key_reduction", image)
         self.value_reduction = self._reduction("value_reduction", image)
         for norm in (self.query_norm, self.key_norm, self.value_norm):
@@ -167,18 +167,6 @@ class MobileMQA(ChannelsLastLayer):
 
     def _norm(self) -> Any:
         return choose_norm(self.norm, epsilon=1e-5, dtype=self.dtype_policy)
-
-    def _dense(self, units: int, name: str, input_dim: int) -> keras.layers.Dense:
-        layer = keras.layers.Dense(
-            units,
-            use_bias=self.use_bias,
-            kernel_initializer=fresh_initializer(self.kernel_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        layer.build((None, input_dim))
-        return layer
 
     def _reduction(self, name: str, image: Shape) -> DepthwiseConvolution | None:
         if self.kv_strides == 1:

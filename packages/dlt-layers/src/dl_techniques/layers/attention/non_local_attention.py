@@ -22,7 +22,7 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.attention.attend import all_of, attend
 from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, fresh_initializer
+from dl_techniques.layers.parts import build_part, dense_part, fresh_initializer
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 
@@ -134,11 +134,12 @@ class NonLocalAttention(Layer):
             )
         width = self.intermediate_dim or max(1, channels // 2)
         embeds = self.mode != "gaussian"
-        self.theta = self._dense(width, "theta", channels) if embeds else None
-        self.phi = self._dense(width, "phi", channels) if embeds else None
-        self.g = self._dense(width, "g", channels)
-        zero = self.norm_layer is None and self.zero_init
-        self.w_z = self._dense(channels, "w_z", width, zero=zero)
+        self.theta = dense_part(self, width, "theta", channels) if embeds else None
+        self.phi = dense_part(self, width, "phi", channels) if embeds else None
+        self.g = dense_part(self, width, "g", channels)
+        starts_at_zero = self.norm_layer is None and self.zero_init
+        zeros = {"kernel_initializer": "zeros"} if starts_at_zero else {}
+        self.w_z = dense_part(self, channels, "w_z", width, **zeros)
         build_part(self.norm_layer, (None, *input_shape[1:]))
         self.w_theta = self.w_phi = None
         if self.mode == "concatenation":
@@ -192,21 +193,6 @@ class NonLocalAttention(Layer):
             right = ops.transpose(ops.matmul(phi, upcast(self.w_phi)), (0, 2, 1))
             y = ops.matmul(ops.relu(left + right), g32)
         return ops.cast(y / count, g.dtype)
-
-    def _dense(
-        self, units: int, name: str, input_dim: int, zero: bool = False
-    ) -> keras.layers.Dense:
-        initializer = "zeros" if zero else fresh_initializer(self.kernel_initializer)
-        layer = keras.layers.Dense(
-            units,
-            use_bias=self.use_bias,
-            kernel_initializer=initializer,
-            kernel_regularizer=self.kernel_regularizer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        layer.build((None, input_dim))
-        return layer
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -18,7 +18,7 @@ from dl_techniques.layers.arguments import (
 )
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import merge_heads, split_heads
-from dl_techniques.layers.parts import fresh_initializer
+from dl_techniques.layers.parts import dense_part
 
 
 @component(
@@ -139,10 +139,11 @@ class WindowAttention(Layer):
                 f"Received: num_heads={self.num_heads}, input_shape={tuple(input_shape)}"
             )
         width = self.num_heads * (self.head_dim or features // self.num_heads)
-        self.query_projection = self._dense(width, "query", features, self.qkv_bias)
-        self.key_projection = self._dense(width, "key", features, self.qkv_bias)
-        self.value_projection = self._dense(width, "value", features, self.qkv_bias)
-        self.output_projection = self._dense(features, "output", width, True)
+        self.query_projection, self.key_projection, self.value_projection = (
+            dense_part(self, width, name, features, use_bias=self.qkv_bias)
+            for name in ("query", "key", "value")
+        )
+        self.output_projection = dense_part(self, features, "output", width)
         self.relative_position_bias_table = self.add_weight(
             name="relative_position_bias_table",
             shape=((2 * rows - 1) * (2 * columns - 1), self.num_heads),
@@ -225,18 +226,6 @@ class WindowAttention(Layer):
         )
         entries = ops.reshape(entries, (tokens, tokens, self.num_heads))
         return ops.cast(ops.transpose(entries, (2, 0, 1)), self.compute_dtype)[None]
-
-    def _dense(self, units: int, name: str, input_dim: int, use_bias: bool) -> keras.layers.Dense:
-        layer = keras.layers.Dense(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=fresh_initializer(self.kernel_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        layer.build((None, input_dim))
-        return layer
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

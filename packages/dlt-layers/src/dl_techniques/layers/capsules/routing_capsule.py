@@ -172,12 +172,12 @@ class RoutingCapsule(Layer):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """The paper's routing, and a short one with biases that stops gradients."""
+        """The paper's routing, and a short one with biases."""
         capsules = TensorSpec((2, 5, 4))
         yield Example(cls, {"num_capsules": 3, "dim_capsules": 2}, capsules)
-        stopped = {"routing_iterations": 2, "use_bias": True, "stop_gradient_routing": True}
-        config = {"num_capsules": 2, "dim_capsules": 3, "bias_initializer": "ones", **stopped}
-        yield Example(cls, config, capsules, name="stopped")
+        short = {"num_capsules": 2, "dim_capsules": 3, "routing_iterations": 2}
+        biased = {"use_bias": True, "bias_initializer": "ones"}
+        yield Example(cls, {**short, **biased}, capsules, name="biased")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -9,17 +9,14 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
     Rejection,
-    Shape,
     Tensor,
     TensorSpec,
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_positive_numbers
 from dl_techniques.layers.capsules.squash import squash
-from dl_techniques.layers.norms.axes import checked_axis, positive_axes
+from dl_techniques.layers.norms.along_axes import AlongAxes
 
 
 @component(
@@ -29,7 +26,7 @@ from dl_techniques.layers.norms.axes import checked_axis, positive_axes
     paper="arXiv:1710.09829",
     since="0.1",
 )
-class SquashLayer(Layer):
+class SquashLayer(AlongAxes):
     """Squashing of capsules: keeps the direction of a vector and maps its length into [0, 1).
 
     v = |s|^2 / (1 + |s|^2) * s / sqrt(|s|^2 + epsilon), so that |v| = |s|^2 / (1 + |s|^2)
@@ -67,25 +64,12 @@ class SquashLayer(Layer):
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-7, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        require_positive_numbers(epsilon=epsilon)
-        self.axis = checked_axis(axis)
-        self.epsilon = epsilon
-        self.supports_masking = True
-
-    def build(self, input_shape: Shape) -> None:
-        """Check that the axes exist."""
-        positive_axes(self.axis, len(input_shape))
-        self.built = True
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Squash in float32 and return the compute dtype."""
         v = squash(upcast(inputs), self.axis, self.epsilon, mask)
         return ops.cast(v, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -15,7 +15,7 @@ from dl_techniques.layers.capsules.capsule_block import CapsuleBlock
 from dl_techniques.layers.capsules.primary_capsule import PrimaryCapsule
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
-from dl_techniques.layers.parts import fresh_initializer
+from dl_techniques.layers.parts import dense_part, fresh_initializer
 
 
 @component(
@@ -157,13 +157,7 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
         self.pool = keras.layers.AveragePooling2D(
             2, data_format="channels_last", dtype=self.dtype_policy, name="pool"
         )
-        self.projection = keras.layers.Dense(
-            embed_dim,
-            kernel_initializer=fresh_initializer(self.kernel_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            dtype=self.dtype_policy,
-            name="projection",
-        )
+        self.projection = dense_part(self, embed_dim, "projection")
 
     def build(self, input_shape: Shape) -> None:
         """Build the convolution, the routing of each scale, and the projection."""

@@ -20,7 +20,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import is_number, require_integers, require_positive_numbers
 from dl_techniques.layers.ffn.feed_forward import FeedForward
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, dense_part
 
 
 @component(
@@ -132,12 +132,12 @@ class DifferentialFFN(FeedForward):
         features, output_dim = self._widths(input_shape)
         assert self.hidden_dim is not None
         hidden_shape = (*input_shape[:-1], self.hidden_dim)
-        self.positive = self._dense(self.hidden_dim, "positive", features)
-        self.negative = self._dense(self.hidden_dim, "negative", features)
+        self.positive = dense_part(self, self.hidden_dim, "positive", features)
+        self.negative = dense_part(self, self.hidden_dim, "negative", features)
         build_part(self.branch_activation_layer, hidden_shape)
         if self.gated:
-            self.positive_gate = self._dense(self.hidden_dim, "positive_gate", features)
-            self.negative_gate = self._dense(self.hidden_dim, "negative_gate", features)
+            self.positive_gate = dense_part(self, self.hidden_dim, "positive_gate", features)
+            self.negative_gate = dense_part(self, self.hidden_dim, "negative_gate", features)
             build_part(self.gate_activation_layer, hidden_shape)
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, center=False, dtype=self.dtype_policy, name="norm"
@@ -151,7 +151,7 @@ class DifferentialFFN(FeedForward):
             autocast=False,
         )
         self.hidden_dropout = self._drop()
-        self.output_dense = self._dense(output_dim, "output", self.hidden_dim)
+        self.output_dense = dense_part(self, output_dim, "output", self.hidden_dim)
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:

@@ -8,7 +8,7 @@ import keras
 
 from dl_techniques.core import Layer, Shape
 from dl_techniques.layers.arguments import require_integers, require_shares
-from dl_techniques.layers.parts import fresh_initializer
+from dl_techniques.layers.parts import offset_seed
 
 
 class FeedForward(Layer):
@@ -61,24 +61,9 @@ class FeedForward(Layer):
         """The input's shape with `output_dim` on the last axis."""
         return (*input_shape[:-1], self.output_dim or input_shape[-1])
 
-    def _dense(self, units: int, name: str, input_dim: int) -> Any:
-        """A dense layer with the block's settings, built for tokens of `input_dim` features."""
-        layer = keras.layers.Dense(
-            units,
-            use_bias=self.use_bias,
-            kernel_initializer=fresh_initializer(self.kernel_initializer),
-            bias_initializer=fresh_initializer(self.bias_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            bias_regularizer=self.bias_regularizer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        layer.build((None, input_dim))
-        return layer
-
     def _drop(self, offset: int = 0) -> Any:
-        """A dropout; siblings with one seed would drop the same places, so each adds an offset."""
-        seed = None if self.seed is None else self.seed + offset
+        """A dropout; `offset` tells those of one block apart."""
+        seed = offset_seed(self.seed, offset)
         return keras.layers.Dropout(self.dropout, seed=seed, dtype=self.dtype_policy)
 
     def _widths(self, input_shape: Shape) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dl_techniques.core import Shape, Tensor
 from dl_techniques.layers.ffn.feed_forward import FeedForward
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, dense_part
 
 
 class GatedFeedForward(FeedForward):
@@ -22,9 +22,9 @@ class GatedFeedForward(FeedForward):
         """Build the three projections and the activation."""
         features, output_dim = self._widths(input_shape)
         hidden_dim = self._hidden_dim(features)
-        self.gate = self._dense(hidden_dim, "gate", features)
-        self.up = self._dense(hidden_dim, "up", features)
-        self.down = self._dense(output_dim, "down", hidden_dim)
+        self.gate = dense_part(self, hidden_dim, "gate", features)
+        self.up = dense_part(self, hidden_dim, "up", features)
+        self.down = dense_part(self, output_dim, "down", hidden_dim)
         build_part(self.activation_layer, self.gate.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
         self.built = True

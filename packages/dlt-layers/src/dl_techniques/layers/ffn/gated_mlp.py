@@ -13,7 +13,7 @@ from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, co
 from dl_techniques.layers.arguments import require_integers, require_positive_numbers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.ffn.feed_forward import FeedForward
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, dense_part
 
 
 @component(
@@ -132,7 +132,7 @@ class GatedMLP(FeedForward):
         features, output_dim = self._widths(input_shape)
         assert self.hidden_dim is not None
         half = self.hidden_dim // 2
-        self.hidden = self._dense(self.hidden_dim, "hidden", features)
+        self.hidden = dense_part(self, self.hidden_dim, "hidden", features)
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, dtype=self.dtype_policy, name="norm"
         )
@@ -144,9 +144,11 @@ class GatedMLP(FeedForward):
             name="spatial_bias", shape=(tokens,), initializer="ones"
         )
         if self.tiny_attention is not None:
-            self.attention_qkv = self._dense(3 * self.tiny_attention, "attention_qkv", features)
-            self.attention_output = self._dense(half, "attention_output", self.tiny_attention)
-        self.output_dense = self._dense(output_dim, "output", half)
+            self.attention_qkv = dense_part(
+                self, 3 * self.tiny_attention, "attention_qkv", features
+            )
+            self.attention_output = dense_part(self, half, "attention_output", self.tiny_attention)
+        self.output_dense = dense_part(self, output_dim, "output", half)
         build_part(self.activation_layer, self.hidden.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
         self.output_dropout = self._drop(1)

@@ -8,7 +8,7 @@ from typing import Any
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.feed_forward import FeedForward
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, dense_part
 
 
 @component(
@@ -90,8 +90,8 @@ class MLPBlock(FeedForward):
         """Build the two dense layers and the activation."""
         features, output_dim = self._widths(input_shape)
         assert self.hidden_dim is not None
-        self.hidden = self._dense(self.hidden_dim, "hidden", features)
-        self.output_dense = self._dense(output_dim, "output", self.hidden_dim)
+        self.hidden = dense_part(self, self.hidden_dim, "hidden", features)
+        self.output_dense = dense_part(self, output_dim, "output", self.hidden_dim)
         build_part(self.activation_layer, self.hidden.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
         self.output_dropout = self._drop(1)

@@ -9,16 +9,15 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
     Rejection,
-    Shape,
     Tensor,
     TensorSpec,
     component,
     upcast,
 )
 from dl_techniques.layers.arguments import require_positive_numbers
-from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
+from dl_techniques.layers.norms.along_axes import AlongAxes
+from dl_techniques.layers.norms.axes import norm, positive_axes
 
 
 @component(
@@ -28,7 +27,7 @@ from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
     paper="arXiv:2205.09310",
     since="0.1",
 )
-class LogitNorm(Layer):
+class LogitNorm(AlongAxes):
     """Logit normalization: logits of a constant length, so that confidence is in the direction.
 
     y = z / (tau (||z||_2 + epsilon))
@@ -72,27 +71,15 @@ class LogitNorm(Layer):
         epsilon: float = 1e-7,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        require_positive_numbers(temperature=temperature, epsilon=epsilon)
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
+        require_positive_numbers(temperature=temperature)
         self.temperature = temperature
-        self.axis = checked_axis(axis)
-        self.epsilon = epsilon
-        self.supports_masking = True
-
-    def build(self, input_shape: Shape) -> None:
-        """Check the axes."""
-        positive_axes(self.axis, len(input_shape))
-        self.built = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize."""
         z = upcast(inputs)
         length = norm(z, positive_axes(self.axis, len(z.shape)), mask)
         return ops.cast(z / (self.temperature * (length + self.epsilon)), self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -9,16 +9,14 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
     Rejection,
-    Shape,
     Tensor,
     TensorSpec,
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_positive_numbers
-from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
+from dl_techniques.layers.norms.along_axes import AlongAxes
+from dl_techniques.layers.norms.axes import norm, positive_axes
 
 
 @component(
@@ -27,7 +25,7 @@ from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
     tags=("normalization", "out-of-distribution"),
     since="0.1",
 )
-class MaxLogitNorm(Layer):
+class MaxLogitNorm(AlongAxes):
     """Direction of logits, whose largest entry scores how familiar a sample is.
 
     y = z / (||z||_2 + epsilon)
@@ -64,26 +62,13 @@ class MaxLogitNorm(Layer):
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-7, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        require_positive_numbers(epsilon=epsilon)
-        self.axis = checked_axis(axis)
-        self.epsilon = epsilon
-        self.supports_masking = True
-
-    def build(self, input_shape: Shape) -> None:
-        """Check the axes."""
-        positive_axes(self.axis, len(input_shape))
-        self.built = True
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize."""
         z = upcast(inputs)
         length = norm(z, positive_axes(self.axis, len(z.shape)), mask)
         return ops.cast(z / (length + self.epsilon), self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

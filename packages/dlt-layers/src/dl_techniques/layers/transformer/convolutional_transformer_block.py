@@ -19,7 +19,7 @@ from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, offset_seed
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 _ROLES = ("query", "key", "value")
@@ -134,11 +134,11 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
             choose_norm(norm, epsilon=norm_epsilon, dtype=self.dtype_policy) for _ in range(2)
         )
         self.drop_paths = [
-            StochasticDepth(drop_path, seed=self._seed(i), dtype=self.dtype_policy)
+            StochasticDepth(drop_path, seed=offset_seed(seed, i), dtype=self.dtype_policy)
             for i in range(2)
         ]
         self.attention_drop = keras.layers.Dropout(
-            dropout, seed=self._seed(2), dtype=self.dtype_policy
+            dropout, seed=offset_seed(seed, 2), dtype=self.dtype_policy
         )
 
     def build(self, input_shape: Shape) -> None:
@@ -184,7 +184,7 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
             hidden_dim=int(channels * self.mlp_ratio),
             activation=self.activation,
             dropout=self.dropout,
-            seed=self._seed(3),
+            seed=offset_seed(self.seed, 3),
             dtype=self.dtype_policy,
         )
         for part in (*self.linears, self.norm1, self.norm2, self.ffn_layer):
@@ -226,10 +226,6 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
         batch, height, width, channels = ops.shape(x)
         shape = (batch, height * width, self.num_heads, channels // self.num_heads)
         return ops.reshape(self.linears[role](x), shape)
-
-    def _seed(self, offset: int) -> int | None:
-        # Siblings with one seed would drop the same places.
-        return None if self.seed is None else self.seed + offset
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -26,7 +26,7 @@ from dl_techniques.layers.attention.attend import all_of
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.ffn.mlp_block import MLPBlock
 from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, offset_seed
 
 
 @component(
@@ -179,7 +179,7 @@ class MixedSequentialBlock(Layer):
             self.ff_dim or 4 * features,
             activation=self.activation,
             dropout=self.dropout,
-            seed=None if self.seed is None else self.seed + 1,
+            seed=offset_seed(self.seed, 1),
             dtype=self.dtype_policy,
             name="ffn",
         )

@@ -17,7 +17,7 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.window_attention import WindowAttention
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, offset_seed
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 
@@ -145,7 +145,7 @@ class SwinTransformerBlock(ChannelsLastLayer):
             choose_norm(norm, epsilon=norm_epsilon, dtype=self.dtype_policy) for _ in range(2)
         )
         self.drop_paths = [
-            StochasticDepth(drop_path, seed=self._seed(i), dtype=self.dtype_policy)
+            StochasticDepth(drop_path, seed=offset_seed(seed, i), dtype=self.dtype_policy)
             for i in range(2)
         ]
 
@@ -165,7 +165,7 @@ class SwinTransformerBlock(ChannelsLastLayer):
             hidden_dim=int(channels * self.mlp_ratio),
             activation=self.activation,
             dropout=self.dropout,
-            seed=self._seed(2),
+            seed=offset_seed(self.seed, 2),
             dtype=self.dtype_policy,
         )
         for part in (self.norm1, self.norm2, self.ffn_layer):
@@ -226,10 +226,6 @@ class SwinTransformerBlock(ChannelsLastLayer):
             tokens = _cut(ops.logical_and(real[0][:, None], real[1][None, :]), sides)
             seen = ops.logical_and(seen, tokens[:, None, :])
         return seen
-
-    def _seed(self, offset: int) -> int | None:
-        # Siblings with one seed would drop the same places.
-        return None if self.seed is None else self.seed + offset
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

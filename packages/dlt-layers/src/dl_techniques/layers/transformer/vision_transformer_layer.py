@@ -26,7 +26,7 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.layer_scale import LayerScale
 from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, offset_seed
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 
@@ -147,11 +147,11 @@ class VisionTransformerLayer(Layer):
         self.norms = [self._norm() for _ in range(4 if norm_position == "sandwich" else 2)]
         self.scales = [self._scale(layer_scale_init) for _ in range(2)]
         self.drop_paths = [
-            StochasticDepth(drop_path, seed=self._seed(i), dtype=self.dtype_policy)
+            StochasticDepth(drop_path, seed=offset_seed(seed, i), dtype=self.dtype_policy)
             for i in range(2)
         ]
         self.attention_drop = keras.layers.Dropout(
-            dropout, seed=self._seed(2), dtype=self.dtype_policy
+            dropout, seed=offset_seed(seed, 2), dtype=self.dtype_policy
         )
         self.supports_masking = True
 
@@ -171,7 +171,7 @@ class VisionTransformerLayer(Layer):
             hidden_dim=self.mlp_dim or int(features * self.mlp_ratio),
             activation=self.activation,
             dropout=self.dropout,
-            seed=self._seed(3),
+            seed=offset_seed(self.seed, 3),
             dtype=self.dtype_policy,
         )
         for part in (self.ffn_layer, *self.norms, *self.scales):
@@ -226,10 +226,6 @@ class VisionTransformerLayer(Layer):
         if initial is None:
             return None
         return LayerScale(initializer=keras.initializers.Constant(initial), dtype=self.dtype_policy)
-
-    def _seed(self, offset: int) -> int | None:
-        # Siblings with one seed would drop the same places.
-        return None if self.seed is None else self.seed + offset
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

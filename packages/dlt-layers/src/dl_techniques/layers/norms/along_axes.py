@@ -1,0 +1,36 @@
+"""What layers without weights share that rescale by a length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dl_techniques.core import Layer, Shape
+from dl_techniques.layers.arguments import require_positive_numbers
+from dl_techniques.layers.norms.axes import checked_axis, positive_axes
+
+
+class AlongAxes(Layer):
+    """A layer that rescales its input by a length along some axes.
+
+    Args:
+        axis: The axis or axes.
+        epsilon: What keeps a length of zero from being divided by.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, axis: int | Sequence[int], epsilon: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        require_positive_numbers(epsilon=epsilon)
+        self.axis = checked_axis(axis)
+        self.epsilon = epsilon
+        self.supports_masking = True
+
+    def build(self, input_shape: Shape) -> None:
+        """Check the axes."""
+        positive_axes(self.axis, len(input_shape))
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
