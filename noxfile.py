@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent
 DISTRIBUTIONS = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
+BETWEEN = ("-c", "constraints/between.txt")
 NOT_SLOW = ("-m", "not slow")
 BACKEND_FREE = (
     "tests/dlt-core/cli",
@@ -243,6 +244,50 @@ def scaffold(session: nox.Session) -> None:
         session.run("dl-techniques", "list", "--distribution", "acme-gates", **run)
         session.run("dl-techniques", "conformance", "acme-gates", **run)
         session.run("pytest", "-q", "acme-gates/tests", **run)
+
+
+def _exchange(session: nox.Session, writers: dict[str, tuple[str, dict[str, str | None]]]) -> None:
+    """Write golden files in every environment, and verify those of all in every one."""
+    script, folder = "tests/ecosystem/golden_files.py", Path(session.create_tmp()) / "golden"
+    session.run("python", "-c", "import shutil, sys; shutil.rmtree(sys.argv[1], True)", str(folder))
+    for name, (python, environment) in writers.items():
+        target = str(folder / name)
+        session.run(python, script, "export", target, env=environment, external=True)
+    # All are verified, whatever one of them finds.
+    failed = []
+    for name, (python, environment) in writers.items():
+        try:
+            session.run(python, script, "verify", str(folder), env=environment, external=True)
+        except nox.command.CommandFailed:
+            failed.append(name)
+    if failed:
+        session.error(f"golden files differ on {', '.join(failed)}")
+
+
+@nox.session
+def exchange(session: nox.Session) -> None:
+    """Save every component on each backend, load it on each, compare outputs and gradients."""
+    session.install(*NEWEST, *(b.requirement for b in BACKENDS))
+    _install_workspace(session, *NEWEST)
+    # What XLA compiles here runs once, in two processes.
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    shared = _compiled_once(session) | {"XLA_FLAGS": quick}
+    _exchange(session, {b.name: ("python", _environment(b.name) | shared) for b in BACKENDS})
+
+
+@nox.session
+def skew(session: nox.Session) -> None:
+    """Save every component with each of three versions of Keras, and load it with each."""
+    pythons = {}
+    for name, constraints in (("floor", FLOOR), ("between", BETWEEN), ("newest", NEWEST)):
+        environment = Path(session.create_tmp()) / f"keras-{name}"
+        session.run("python", "-m", "venv", str(environment))
+        python = pythons[name] = str(environment / "bin" / "python")
+        packages = [item for d in DISTRIBUTIONS for item in ("-e", f"packages/{d}")]
+        install = (python, "-m", "pip", "install", "-q", *constraints, "tensorflow", *packages)
+        session.run(*install, external=True)
+    environment = _environment("tensorflow")
+    _exchange(session, {name: (python, environment) for name, python in pythons.items()})
 
 
 @nox.session

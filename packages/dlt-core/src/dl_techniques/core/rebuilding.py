@@ -17,7 +17,7 @@ import keras
 
 from dl_techniques.core import compatibility
 from dl_techniques.core.archive import CONFIG, METADATA
-from dl_techniques.core.audit import Use
+from dl_techniques.core.audit import Builtin, Use
 from dl_techniques.core.catalog import registry
 from dl_techniques.core.distributions import normalize
 from dl_techniques.core.entry import Entry
@@ -189,7 +189,8 @@ def prepare(found: Examination, *, lookup: Lookup, given: Mapping[str, Any], lab
     problems += _shadowed(plan, found, label)
     problems += compatibility.adapt(found.audit.builtins, label=label, running=keras.version())
     raise_problems(label, problems)
-    nodes = [item.node for item in (*found.audit.builtins, *found.audit.uses) if item.node]
+    named: tuple[Builtin | Use, ...] = (*found.audit.builtins, *found.audit.uses)
+    nodes = [item.node for item in named if item.node]
     compatibility.unwrap_single_tensors(nodes, stored=plan.version)
     for use in found.audit.uses:
         if use.entry is not None:

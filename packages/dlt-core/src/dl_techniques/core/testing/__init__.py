@@ -17,6 +17,7 @@ from __future__ import annotations
 from dl_techniques.core.testing import checks as _checks  # noqa: F401  # fills the table
 from dl_techniques.core.testing.check import CHECKS, Check, NotApplicable
 from dl_techniques.core.testing.differentiation import Differential, value_and_gradients
+from dl_techniques.core.testing.golden import Golden, export_golden, verify_golden
 from dl_techniques.core.testing.parametrize import ConformanceWarning, parametrize_with_checks
 from dl_techniques.core.testing.result import CheckResult, ConformanceError, Report
 from dl_techniques.core.testing.runner import check_component
@@ -28,9 +29,12 @@ __all__ = [
     "ConformanceError",
     "ConformanceWarning",
     "Differential",
+    "Golden",
     "NotApplicable",
     "Report",
     "check_component",
+    "export_golden",
     "parametrize_with_checks",
     "value_and_gradients",
+    "verify_golden",
 ]

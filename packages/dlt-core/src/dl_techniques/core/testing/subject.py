@@ -244,7 +244,7 @@ def project(outputs: Any) -> Tensor:
 
 
 def difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
-    """Largest |a - b| / (1 + |b|) over two lists of arrays; NaN agrees with NaN only.
+    """Largest |a - b| / (1 + |b|) over two lists of arrays; NaN and infinity agree with themselves.
 
     Args:
         ours: Arrays.
@@ -257,10 +257,12 @@ def difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
         if a.shape != b.shape:
             raise AssertionError(f"shape {a.shape} instead of {b.shape}")
         a64, b64 = np.asarray(a).astype("float64"), np.asarray(b).astype("float64")
-        if not np.array_equal(np.isnan(a64), np.isnan(b64)):
+        finite = np.isfinite(b64)
+        if not np.array_equal(a64[~finite], b64[~finite], equal_nan=True):
             return float("inf")
-        gap = np.abs(a64 - b64) / (1 + np.abs(b64))
-        gap = np.where(np.isnan(gap) | (a64 == b64), 0, gap)
+        gap = np.abs(a64[finite] - b64[finite]) / (1 + np.abs(b64[finite]))
+        if not np.isfinite(gap).all():
+            return float("inf")
         worst = max(worst, float(gap.max(initial=0.0)))
     return worst
 
