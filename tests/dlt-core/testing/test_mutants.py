@@ -697,14 +697,6 @@ class BranchesInPython(Same):
         return -inputs
 
 
-@mutant("fresh_process")
-class NotInstalledHere(Dense):
-    """Listed by nobody: the check does not apply, and says so."""
-
-
-MUTANTS.pop()
-
-
 @pytest.mark.parametrize(("example", "check"), MUTANTS)
 @pytest.mark.filterwarnings("ignore")
 def test_a_broken_component_is_caught_by_its_check(example, check):
@@ -715,7 +707,7 @@ def test_a_broken_component_is_caught_by_its_check(example, check):
 
 def test_every_check_has_a_mutant():
     caught = {parameter.values[1] for parameter in MUTANTS}
-    # These two run in other processes: their mutants are in test_processes.py.
+    # These two start other processes: their mutants are in test_processes.py.
     assert set(CHECKS) - caught == {"fresh_process", "import_cost"}
     assert len(MUTANTS) >= 40
 
