@@ -32,6 +32,8 @@ NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
 BETWEEN = ("-c", "constraints/between.txt")
 NOT_SLOW = ("-m", "not slow")
+# Two workers; tests/conftest.py says which tests are to share one.
+PARALLEL = ("-n", "2", "--dist", "loadgroup")
 BACKEND_FREE = (
     "tests/dlt-core/cli",
     "tests/dlt-core/registry",
@@ -134,7 +136,7 @@ def tests(session: nox.Session) -> None:
     for number, backend in enumerate(chosen):
         # What never touches a tensor is the same on every backend, and is tested on the first.
         once = [f"--ignore={path}" for path in BACKEND_FREE] if number else []
-        _pytest(session, backend.name, "-n", "2", *NOT_SLOW, *once, *rest)
+        _pytest(session, backend.name, *PARALLEL, *NOT_SLOW, *once, *rest)
 
 
 @nox.session
@@ -143,7 +145,7 @@ def floor(session: nox.Session) -> None:
     session.install(*FLOOR, "tensorflow", *TEST_TOOLS)
     _install_workspace(session, *FLOOR)
     selection = ("-m", "not oracle and not slow")
-    _pytest(session, "tensorflow", "-n", "2", *selection, *session.posargs)
+    _pytest(session, "tensorflow", *PARALLEL, *selection, *session.posargs)
 
 
 @nox.session

@@ -64,6 +64,27 @@ def value_and_gradients(
     return Differential(_array(value), [_array(g) for g in by_variable], by_all_inputs)
 
 
+def whole_call(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors, to be called once, without a lasting change of any variable.
+
+    On JAX it is compiled as a whole: compiling its operations one by one takes several times as
+    long. Elsewhere it runs as it is.
+
+    Args:
+        function: Called with tensors.
+    """
+    if keras.backend.backend() != "jax":
+        return function
+    import jax  # the backend's own compiler is what is called
+
+    def stateless(*tensors: Tensor) -> Any:
+        with keras.StatelessScope():
+            return function(*tensors)
+
+    compiled: Callable[..., Any] = jax.jit(stateless)
+    return compiled
+
+
 def _array(tensor: Tensor) -> Any:
     return None if tensor is None else ops.convert_to_numpy(tensor)
 
@@ -95,7 +116,9 @@ def _jax(
             return function(*arguments)
 
     values = [variable.value for variable in variables]
-    value, (by_variable, by_input) = jax.value_and_grad(pure, argnums=(0, 1))(values, list(inputs))
+    # Compiled, as in `fit`: the forward and backward operations one by one take longer to compile.
+    differentiate = jax.jit(jax.value_and_grad(pure, argnums=(0, 1)))
+    value, (by_variable, by_input) = differentiate(values, list(inputs))
     return value, by_variable, by_input
 
 

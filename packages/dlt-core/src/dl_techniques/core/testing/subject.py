@@ -16,7 +16,11 @@ from dl_techniques.core.declaring import declaration_of
 from dl_techniques.core.example import Example, Fresh, TensorSpec
 from dl_techniques.core.surface import Tensor
 from dl_techniques.core.testing.check import NotApplicable
-from dl_techniques.core.testing.differentiation import Differential, value_and_gradients
+from dl_techniques.core.testing.differentiation import (
+    Differential,
+    value_and_gradients,
+    whole_call,
+)
 
 _KINDS = (
     (keras.Model, "model"),
@@ -123,6 +127,18 @@ class Subject:
         self.call(instance, self.arrays())
         return instance
 
+    def make_symbolically(self, **overrides: Any) -> Any:
+        """A fresh instance, built by a call with symbols: nothing is computed."""
+        instance = self.create(**overrides)
+        self.call(instance, self.symbols(), training=None)
+        return instance
+
+    def symbols(self) -> dict[str | int, Any]:
+        """Symbolic inputs of the example's shapes and dtypes."""
+        return {
+            key: keras.KerasTensor(spec.shape, dtype=spec.dtype) for key, spec in self.specs.items()
+        }
+
     def parts(self) -> dict[str, Any]:
         """The values that each instance has made anew, such as sub-layers, made now."""
         config = self.example.config
@@ -181,6 +197,18 @@ class Subject:
         """The outputs as a flat list of arrays."""
         return to_arrays(self.call(instance, arrays, training))
 
+    def infer(self, instance: Any, arrays: Mapping[str | int, Any]) -> list[Tensor]:
+        """The output tensors of a built instance at inference, in the way that is cheapest.
+
+        What is about the backend's eager mode, or changes a variable, is for `call`.
+        """
+
+        def call(*tensors: Tensor) -> Any:
+            return self.call(instance, dict(zip(arrays, tensors, strict=True)))
+
+        outputs = whole_call(call)(*map(ops.convert_to_tensor, arrays.values()))
+        return list(keras.tree.flatten(outputs))
+
     def differentiate(
         self, instance: Any, arrays: Mapping[str | int, Any], training: bool = False
     ) -> Differential:
@@ -209,8 +237,11 @@ class Subject:
 
     def run(self, model: keras.Model, arrays: Mapping[str | int, Any]) -> list[Any]:
         """The outputs of such a model."""
-        values = list(arrays.values())
-        return to_arrays(model(values if len(values) > 1 else values[0], training=False))
+
+        def call(*tensors: Tensor) -> Any:
+            return model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
+
+        return to_arrays(whole_call(call)(*map(ops.convert_to_tensor, arrays.values())))
 
     def require_batched(self) -> None:
         """Leave checks that need a batch axis on every input."""

@@ -17,8 +17,8 @@ def mixed_policies(subject: Subject) -> None:
     if keras.backend.backend() != "torch":  # PyTorch has no float16 kernels for the CPU
         names.append("mixed_float16")
     for name in names:
-        instance = subject.create(dtype=name)
-        outputs = keras.tree.flatten(subject.call(instance, subject.arrays()))
+        instance = subject.make_symbolically(dtype=name)
+        outputs = subject.infer(instance, subject.arrays())
         compute = keras.dtype_policies.get(name).compute_dtype
         for output in outputs:
             dtype = keras.backend.standardize_dtype(output.dtype)
@@ -44,10 +44,9 @@ def float16_range(subject: Subject) -> None:
     largest = max(float(np.abs(array).max(initial=0)) for array in exact)
     if not np.isfinite(largest) or largest > 3e4:
         raise NotApplicable("the result does not fit float16")
-    instance = subject.create(dtype="mixed_float16")
-    subject.call(instance, arrays)
+    instance = subject.make_symbolically(dtype="mixed_float16")
     instance.set_weights(subject.built.get_weights())
-    half = to_arrays(subject.call(instance, arrays))
+    half = to_arrays(subject.infer(instance, arrays))
     for ours, theirs in zip(half, exact, strict=True):
         error = float(np.abs(ours.astype("float32") - theirs).max(initial=0))
         bound = 0.05 * max(largest, 1.0)

@@ -60,10 +60,7 @@ def _claimed_shapes(subject: Subject) -> Any:
 def output_spec(subject: Subject) -> None:
     """A symbolic call has the shapes and dtypes that come."""
     instance = subject.make()
-    symbols = {
-        key: keras.KerasTensor(spec.shape, dtype=spec.dtype) for key, spec in subject.specs.items()
-    }
-    claimed = keras.tree.flatten(subject.call(instance, symbols, training=None))
+    claimed = keras.tree.flatten(subject.call(instance, subject.symbols(), training=None))
     actual = keras.tree.flatten(subject.call(instance, subject.arrays()))
     require(len(claimed) == len(actual), f"claims {len(claimed)} outputs, {len(actual)} come")
     for ours, theirs in zip(claimed, actual, strict=True):
@@ -115,5 +112,5 @@ def empty_batch(subject: Subject) -> None:
         raise NotApplicable("most of TensorFlow's CPU kernels refuse empty tensors")
     if subject.has("couples_batch"):
         raise NotApplicable("it couples the samples of a batch")
-    for array in to_arrays(subject.call(subject.make(), subject.arrays(batch=0))):
+    for array in to_arrays(subject.infer(subject.built, subject.arrays(batch=0))):
         require(array.size == 0, f"an output of shape {array.shape} comes from no samples")
