@@ -58,6 +58,14 @@ def test_the_shapes_of_the_paper():
     assert layer.count_params() == 5_308_672
 
 
+def test_an_image_that_turns_out_smaller_than_the_kernel_is_refused():
+    layer = PrimaryCapsule(2, 4)
+    layer.build((None, None, None, 3))
+    with pytest.raises(ValueError, match=r"kernel_size.*\(1, 8, 12, 3\)"):
+        layer(draw(1, 8, 12, 3))
+    assert tuple(PrimaryCapsule(2, 4, padding="same")(draw(1, 8, 12, 3)).shape) == (1, 48, 4)
+
+
 @pytest.mark.oracle
 def test_equals_torch(agree):
     torch = pytest.importorskip("torch")

@@ -22,7 +22,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitializer
 from dl_techniques.layers.arguments import is_number, require_integers, require_shares
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, features_of
 from dl_techniques.regularizers.soft_orthonormal import SoftOrthonormal
 
 
@@ -115,11 +115,7 @@ class OrthoBlock(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Create the kernel W `(features, units)`, the scale s and the bias b `(units,)`."""
-        features = input_shape[-1]
-        if features is None:
-            raise ValueError(
-                f"The features must be known. Received: input_shape={tuple(input_shape)}"
-            )
+        features = features_of(input_shape)
         self.kernel = self.add_weight(
             name="kernel",
             shape=(features, self.units),

@@ -43,6 +43,21 @@ def build_part(part: Any, input_shape: Shape) -> None:
         part.build(input_shape)
 
 
+def features_of(input_shape: Shape) -> int:
+    """The size of the last axis.
+
+    Args:
+        input_shape: The whole shape.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    features = input_shape[-1]
+    if features is None:
+        raise ValueError(f"The features must be known. Received: input_shape={tuple(input_shape)}")
+    return features
+
+
 def dense_part(
     owner: Any, units: int, name: str, input_dim: int | None = None, **settings: Any
 ) -> Any:

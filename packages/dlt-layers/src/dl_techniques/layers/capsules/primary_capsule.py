@@ -126,11 +126,14 @@ class PrimaryCapsule(ChannelsLastLayer):
 
     def build(self, input_shape: Shape) -> None:
         """Build the convolution."""
-        self.conv.build((None, None, None, channels_of(input_shape)))
+        channels = channels_of(input_shape)
+        self._require_large_enough(input_shape)
+        self.conv.build((None, None, None, channels))
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve, group and squash."""
+        self._require_large_enough(inputs.shape)
         s = self.conv(inputs)
         batch, rows, columns, _ = ops.shape(s)
         s = ops.reshape(s, (batch, rows * columns * self.num_capsules, self.dim_capsules))
@@ -142,6 +145,14 @@ class PrimaryCapsule(ChannelsLastLayer):
         positions = None if rows is None or columns is None else rows * columns
         capsules = None if positions is None else positions * self.num_capsules
         return (batch, capsules, self.dim_capsules)
+
+    def _require_large_enough(self, shape: Any) -> None:
+        sizes = zip(shape[1:3], self.conv.kernel_size, strict=True)
+        if self.padding == "valid" and any(isinstance(n, int) and n < side for n, side in sizes):
+            raise ValueError(
+                "`kernel_size` must not exceed the image, unless `padding='same'`. Received: "
+                f"kernel_size={self.kernel_size}, input_shape={tuple(shape)}"
+            )
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
@@ -162,5 +173,6 @@ class PrimaryCapsule(ChannelsLastLayer):
         yield Rejection(cls, {**good, "strides": 0}, "strides")
         yield Rejection(cls, {**good, "padding": "causal"}, "padding")
         yield Rejection(cls, {**good, "epsilon": -1e-7}, "epsilon")
-        yield Rejection(cls, good, "input_shape", build=(2, 5, 4))
+        yield Rejection(cls, good, "kernel_size", build=(2, 12, 8, 3))
+        yield Rejection(cls, good, "input_shape", build=(2, 12, 4))
         yield Rejection(cls, {**good, "data_format": "channels_first"}, "data_format")

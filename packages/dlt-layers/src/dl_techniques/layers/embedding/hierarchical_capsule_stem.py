@@ -174,8 +174,6 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
         self._require_image(inputs.shape)
         capsules = self.primary(inputs)
         batch, height, width, _ = ops.shape(inputs)
-        # Declared sizes are what the output's shape says, so other ones must fail here.
-        height, width = self._image[0] or height, self._image[1] or width
         features = self.num_capsules * self.capsule_dim
         x = ops.reshape(capsules, (batch, height // 4, width // 4, features))
         for i, block in enumerate(self.blocks):

@@ -8,7 +8,7 @@ import keras
 
 from dl_techniques.core import Layer, Shape
 from dl_techniques.layers.arguments import require_integers, require_shares
-from dl_techniques.layers.parts import offset_seed
+from dl_techniques.layers.parts import features_of, offset_seed
 
 
 class FeedForward(Layer):
@@ -68,9 +68,5 @@ class FeedForward(Layer):
 
     def _widths(self, input_shape: Shape) -> tuple[int, int]:
         """Features of the input and of the output."""
-        features = input_shape[-1]
-        if features is None:
-            raise ValueError(
-                f"The features must be known. Received: input_shape={tuple(input_shape)}"
-            )
+        features = features_of(input_shape)
         return features, self.output_dim or features

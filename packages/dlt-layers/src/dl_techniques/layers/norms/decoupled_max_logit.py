@@ -20,6 +20,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import is_number, require_integers
 from dl_techniques.layers.norms.axes import norm
+from dl_techniques.layers.parts import features_of
 
 
 @component(
@@ -97,11 +98,7 @@ class DecoupledMaxLogit(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Create the kernel, `(features, classes)`."""
-        features = input_shape[-1]
-        if features is None:
-            raise ValueError(
-                f"The features must be known. Received: input_shape={tuple(input_shape)}"
-            )
+        features = features_of(input_shape)
         self.kernel = self.add_weight(
             name="kernel",
             shape=(features, self.num_classes),
