@@ -3,8 +3,9 @@
     python tests/fuzz/fuzz_models.py --count 20000
 
 Prints one JSON object: how many files of each class were accepted and refused, and every
-violation: an exception outside the family, more than five seconds, or a change of a sealed file
-that went unnoticed. A crash ends the process, with the number of the file in `--trace`.
+violation: an exception outside the family, more than five seconds, a change of a sealed file that
+went unnoticed, or anything that `watching.py` forbids, such as a process, a socket or a file
+written elsewhere. A crash ends the process, with the number of the file in `--trace`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from model_forge import Forge
-from model_mutations import CLASSES, mutants
+from model_mutations import CLASSES, mutants, seeds
+from watching import watch
 
 LONGEST_SECONDS = 5.0
 
@@ -50,14 +52,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     kinds = (arguments.kind,) if arguments.kind else CLASSES
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
+        tempfile.tempdir = name
         target = Path(name, "mutant.keras")
+        # What the first files make the library import is no fault of a mutant.
+        for data, _ in seeds(Path(name)):
+            target.write_bytes(data)
+            inspect_model(target)
         if arguments.load:
-            # What the first load imports is no fault of a mutant.
             load(Forge().write(target), violations)
+        seen = watch(Path(name))
         for mutant in mutants(Path(name), arguments.count, start=arguments.start, kinds=kinds):
             if arguments.trace:
                 arguments.trace.write_text(f"{mutant.kind} {mutant.number}")
             target.write_bytes(mutant.data)
+            seen.clear()
             start = time.perf_counter()
             try:
                 report = inspect_model(target)
@@ -67,6 +75,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             outcome = "accepted" if report.loadable else "refused"
             if report.loadable and arguments.load:
                 outcome = load(target, violations, f"{mutant.kind} {mutant.number}")
+            violations += [f"{mutant.kind} {mutant.number}: {event}" for event in seen]
             slowest = max(slowest, time.perf_counter() - start)
             if time.perf_counter() - start > LONGEST_SECONDS:
                 violations.append(f"{mutant.kind} {mutant.number}: too slow")

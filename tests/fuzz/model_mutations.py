@@ -83,7 +83,8 @@ def mutants(folder: Path, count: int, *, start: int = 0, kinds: Any = CLASSES) -
         yield Mutant(kind, number, mutated, sealed and kind == "archive", mutated == data)
 
 
-def _bytes(chance: random.Random, data: bytes) -> bytes:
+def damage(chance: random.Random, data: bytes) -> bytes:
+    """The bytes with a few of them flipped, set, left out, doubled or cut off."""
     mutated = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 4, 16))):
         if not mutated:
@@ -173,7 +174,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _payload(chance: random.Random, data: bytes) -> bytes:
-    return _rezip(data, "model.weights.h5", lambda content: _bytes(chance, content))
+    return _rezip(data, "model.weights.h5", lambda content: damage(chance, content))
 
 
 def _rezip(data: bytes, name: str, change: Any) -> bytes:
@@ -191,4 +192,4 @@ def _rezip(data: bytes, name: str, change: Any) -> bytes:
     return buffer.getvalue()
 
 
-_MUTATIONS = {"archive": _bytes, "config": _tree, "weights": _payload}
+_MUTATIONS = {"archive": damage, "config": _tree, "weights": _payload}

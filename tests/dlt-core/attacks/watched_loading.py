@@ -10,54 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from model_attacks import ATTACKS
 from model_forge import Forge
+from watching import watch
 
 FOLDER = Path(sys.argv[1])
 TEMPORARY = FOLDER / "tmp"
 TEMPORARY.mkdir()
 tempfile.tempdir = str(TEMPORARY)
-TRUSTED = (
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("purelib"),
-    sys.prefix,
-    str(Path(__file__).parents[3] / "packages"),
-    "<frozen",
-)
-FORBIDDEN = {
-    "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn",
-    "subprocess.Popen", "pty.spawn", "socket.connect", "socket.bind", "socket.getaddrinfo",
-    "pickle.find_class", "marshal.loads", "ctypes.dlopen", "ftplib.connect", "urllib.Request",
-    "os.chmod", "os.chown", "os.link", "os.symlink", "os.rename", "shutil.move",
-}  # fmt: skip
-STRANGERS = {"keras_hub", "keras_cv", "keras_nlp", "somewhere"}
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-
-violations: list[str] = []
-
-
-def hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in FORBIDDEN:
-        violations.append(f"{event} {arguments!r:.200}")
-    elif event == "exec":
-        name = getattr(arguments[0], "co_filename", "")
-        if not name.startswith(TRUSTED):
-            violations.append(f"exec of {name}")
-    elif event == "import" and arguments[0].partition(".")[0] in STRANGERS:
-        violations.append(f"import of {arguments[0]}")
-    elif event == "open":
-        path, _, flags = arguments
-        inside = str(path).startswith(str(TEMPORARY)) or isinstance(path, int)
-        if flags & WRITING and not inside:
-            violations.append(f"open for writing {path!r}")
+STRANGERS = ("keras_hub", "keras_cv", "keras_nlp", "somewhere")
 
 
 def strangers(folder: Path) -> None:
@@ -87,7 +53,7 @@ def main() -> None:
     with contextlib.suppress(UnknownComponent):
         registry.find("nobody>Nothing")
     floatx = keras.config.floatx()
-    sys.addaudithook(hook)
+    violations = watch(TEMPORARY, strangers=STRANGERS)
     results = {}
     for attack in ATTACKS:
         violations.clear()

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "fuzz" / "fuzz_models.py"
+FOLDER = Path(__file__).parents[2] / "fuzz"
 
 
-def fuzz(*arguments: str) -> dict[str, Any]:
+def fuzz(*arguments: str, script: str = "fuzz_models.py") -> dict[str, Any]:
     # In a process of its own: a crash of the HDF5 library would end this one.
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
+        [sys.executable, str(FOLDER / script), *arguments],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
@@ -26,7 +26,7 @@ def fuzz(*arguments: str) -> dict[str, Any]:
     )
     assert done.returncode in {0, 1}, done.stderr[-2000:]
     report: dict[str, Any] = json.loads(done.stdout)
-    print(f"\n{report['files']} mutated files, slowest {report['slowest']} s, {report['counts']}")
+    print(f"\n{script}: {report['files']} files, slowest {report['slowest']} s, {report['counts']}")
     return report
 
 
@@ -39,6 +39,17 @@ def test_two_thousand_files() -> None:
     assert sum(counts.values()) == 2001
     assert all(counts[f"{kind}: {outcome}"] > 20 for kind in ("archive", "config", "weights")
                for outcome in ("accepted", "refused"))  # fmt: skip
+
+
+def test_what_distributions_say_of_themselves() -> None:
+    report = fuzz("--count", "900", script="fuzz_plugins.py")
+    assert report["violations"] == []
+    assert report["slowest"] < 5
+    counts = report["counts"]
+    assert sum(counts.values()) == 900
+    assert counts["manifest: problem"] > 20
+    assert counts["entry points: problem"] > 20
+    assert counts["metadata: listed"] > 20
 
 
 @pytest.mark.parametrize("kind", ["config", "weights"])

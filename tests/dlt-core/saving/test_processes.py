@@ -86,19 +86,21 @@ def test_kills_of_whole_saves(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_kills_of_whole_saves(tmp_path: Path) -> None:
-    lost, left = kill(tmp_path, "keras", 100)
-    print(f"\n100 calls of save_model killed: {lost} files lost, {left} left-overs swept")
+@pytest.mark.parametrize(("mode", "count"), [("forged", 500), ("keras", 100)])
+def test_many_kills(tmp_path: Path, mode: str, count: int) -> None:
+    lost, left = kill(tmp_path, mode, count)
+    print(f"\n{count} writers killed ({mode}): {lost} files lost, {left} left-overs swept")
     assert lost == 0
 
 
-def test_eight_writers_one_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=pytest.mark.slow)])
+def test_eight_writers_one_path(tmp_path: Path, seconds: int) -> None:
     target = tmp_path / "model.keras"
     writers = [start(target, "forged", number) for number in range(8)]
     for writer in writers:
         wait_until_ready(writer)
     reads, authors, unreadable = 0, set(), []
-    end = time.monotonic() + 4
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         reads += 1
         try:
@@ -110,6 +112,7 @@ def test_eight_writers_one_path(tmp_path: Path) -> None:
         writer.wait()
         assert writer.stdout is not None
         writer.stdout.close()
-    print(f"\n8 writers, {reads} reads of {len(authors)} authors, {len(unreadable)} unreadable")
+    lost = len(unreadable)
+    print(f"\n8 writers, {seconds} s: {reads} reads, {len(authors)} authors, {lost} unreadable")
     assert unreadable == []
     assert len(authors) > 1
