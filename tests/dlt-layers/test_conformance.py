@@ -5,6 +5,6 @@ from __future__ import annotations
 from dl_techniques.core.testing import parametrize_with_checks
 
 
-@parametrize_with_checks("dlt-layers")
+@parametrize_with_checks("dlt-layers", strict_documentation=True)
 def test_conformance(component, check):
     check()

@@ -5,6 +5,6 @@ from __future__ import annotations
 from dl_techniques.core.testing import parametrize_with_checks
 
 
-@parametrize_with_checks("dlt-weightwatcher")
+@parametrize_with_checks("dlt-weightwatcher", strict_documentation=True)
 def test_conformance(component, check):
     check()
