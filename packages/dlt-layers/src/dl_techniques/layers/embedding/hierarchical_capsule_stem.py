@@ -71,8 +71,8 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
     Example:
         >>> import keras
         >>> from dl_techniques.layers import HierarchicalCapsuleStem
-        >>> stem = HierarchicalCapsuleStem(embed_dim=12, img_size=(32, 48), patch_size=16)
-        >>> tuple(stem(keras.ops.ones((1, 32, 48, 3))).shape)
+        >>> stem = HierarchicalCapsuleStem(embed_dim=12, img_size=(16, 24), patch_size=8)
+        >>> tuple(stem(keras.ops.ones((1, 16, 24, 3))).shape)
         (1, 6, 12)
 
     References:
@@ -206,13 +206,13 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Two scales of a declared size, and one scale of any that is normalized, as a map."""
-        small = {"num_capsules": 3, "capsule_dim": 2, "routing_iterations": 2}
+        small = {"num_capsules": 3, "capsule_dim": 2, "routing_iterations": 1}
         yield Example(
             cls,
             {**small, "embed_dim": 5, "img_size": (8, 16), "patch_size": 8},
             TensorSpec((2, 8, 16, 2)),
         )
-        normed = {"patch_size": 4, "routing_iterations": 1, "use_layer_norm": True}
+        normed = {"patch_size": 4, "routing_iterations": 2, "use_layer_norm": True}
         yield Example(
             cls,
             {**small, **normed, "embed_dim": 4, "capsule_dim": 4, "flatten": False},
