@@ -255,6 +255,8 @@ def _exchange(session: nox.Session, writers: dict[str, tuple[str, dict[str, str 
     for name, (python, environment) in writers.items():
         target = str(folder / name)
         session.run(python, script, "export", target, env=environment, external=True)
+    for archive in ROOT.glob("tests/ecosystem/archive/golden-*.zip"):
+        session.run("python", "-m", "zipfile", "-e", str(archive), str(folder / archive.stem))
     # All are verified, whatever one of them finds.
     failed = []
     for name, (python, environment) in writers.items():

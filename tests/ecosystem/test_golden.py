@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import keras
 import numpy as np
 import pytest
 
-from dl_techniques.core import Example, TensorSpec, registry
+from dl_techniques.core import Example, TensorSpec, inspect_model, registry
 from dl_techniques.core.testing import NotApplicable, export_golden, verify_golden
 
 for name in ("layers", "losses"):
@@ -98,6 +99,28 @@ def test_only_functions_are_not_part_of_model_files(tmp_path: Path) -> None:
     for entry in rest:
         with pytest.raises(NotApplicable, match="function"):
             export_golden(entry.id, tmp_path)
+
+
+ARCHIVES = sorted(Path(__file__).with_name("archive").glob("golden-*.zip"))
+
+
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.stem)
+def test_every_component_of_a_release_is_still_known(archive: Path, tmp_path: Path) -> None:
+    """By its identifier or an alias; `nox -s exchange` compares the numbers, too."""
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path)
+    files = sorted(tmp_path.glob("*.keras"))
+    unknown = {path.stem: report.problems for path in files
+               if not (report := inspect_model(path)).loadable}  # fmt: skip
+    assert unknown == {}
+    assert len(files) >= 78
+
+
+def test_an_archived_file_gives_what_it_gave(tmp_path: Path) -> None:
+    with zipfile.ZipFile(ARCHIVES[0]) as opened:
+        for suffix in (".keras", ".npz"):
+            opened.extract(f"dl_techniques.RMSNorm-axes_unit_offset{suffix}", tmp_path)
+    assert verify_golden(tmp_path / "dl_techniques.RMSNorm-axes_unit_offset.keras").keras == "3.8.0"
 
 
 # The comparison itself: it must see what differs.
