@@ -111,7 +111,8 @@ def _compiled_once(session: nox.Session) -> dict[str, str]:
 
 def _pytest(session: nox.Session, backend: str, *arguments: str) -> None:
     started = time.monotonic()
-    session.run("pytest", *arguments, env=_environment(backend) | _compiled_once(session))
+    compiling = _compiled_once(session) if backend == "jax" else {}
+    session.run("pytest", *arguments, env=_environment(backend) | compiling)
     session.log(f"{backend}: {time.monotonic() - started:.0f} s")
 
 
