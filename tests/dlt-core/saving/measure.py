@@ -2,9 +2,9 @@
 
     python measure.py ACTION FILE
 
-ACTION is `inspect` or `load`. Prints JSON: bytes above the base, outcome, the processor's seconds, and these
-in relation to those of one SHA-256 over the file. The base is the process after it has done the
-same with a small sound file.
+ACTION is `inspect` or `load`. Prints JSON: bytes above the base, outcome, the processor's seconds,
+and these in relation to those of one SHA-256 over the file. The base is the process after it has
+done the same with a small sound file.
 """
 
 from __future__ import annotations
