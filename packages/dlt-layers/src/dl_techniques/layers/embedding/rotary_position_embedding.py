@@ -194,11 +194,11 @@ class RotaryPositionEmbedding(Layer):
         return ops.concatenate([x1 * cos - x2 * sin, x1 * sin + x2 * cos], axis=-1)
 
     def _rotate_neighbours(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        # A pair on an axis of its own: strided slices are slow on TensorFlow.
+        # A pair on an axis of its own: strided slices are slow on TensorFlow. And the tables, which
+        # are small, are woven instead of the products: PyTorch takes 0.6 of the time.
         pairs = ops.reshape(x, (*ops.shape(x)[:-1], self.rotary_dim // 2, 2))
-        x1, x2 = pairs[..., 0], pairs[..., 1]
-        rotated = ops.stack([x1 * cos - x2 * sin, x1 * sin + x2 * cos], axis=-1)
-        return ops.reshape(rotated, ops.shape(x))
+        swapped = _woven(pairs[..., 1], pairs[..., 0])
+        return x * _woven(cos, cos) + swapped * _woven(-sin, sin)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
@@ -226,3 +226,9 @@ class RotaryPositionEmbedding(Layer):
         yield Rejection(cls, {"rope_percentage": 0.1}, "rope_percentage", build=(2, 5, 3, 8))
         yield Rejection(cls, {"layout": "quarter"}, "layout")
         yield Rejection(cls, {"seq_axis": 3}, "seq_axis", build=(2, 5, 3, 8))
+
+
+def _woven(even: Tensor, odd: Tensor) -> Tensor:
+    """The entries of two tensors in turn along the last axis."""
+    *sizes, half = ops.shape(even)
+    return ops.reshape(ops.stack([even, odd], axis=-1), (*sizes, 2 * half))
