@@ -165,6 +165,14 @@ def declare_torchvision() -> None:
 # Measuring
 
 
+def empty_layer(training: bool) -> float:
+    """Milliseconds of a Keras layer that does nothing, called as the others are."""
+    x = np.zeros((1, 1), "float32")
+    call = keras_call(keras.layers.Identity(), x, training)
+    count = repetitions(call)
+    return 1e3 * statistics.median(sample(call, count) for _ in range(ARGUMENTS.runs))
+
+
 def measure(name: str, training: bool, runs: int, progress: Any) -> Row:
     """Alternate ours and the peer's."""
     case = NAMES[name]
@@ -251,6 +259,9 @@ def report(rows: list[Row], failures: list[str]) -> None:
         peer = NAMES[row.name].peer.split(" | ")[BACKEND != "torch"]
         times = f"{row.ours:9.3f} {row.peer:9.3f} {row.ratio:7.2f}"
         print(f"{row.name:26} {row.mode:17} {times}  {peer}")
+    for training in (False, True):
+        mode = "forward+backward" if training else "forward"
+        print(f"{'an empty Keras layer':26} {mode:17} {empty_layer(training):9.3f}")
     for failure in failures:
         print(f"failed: {failure}")
 
