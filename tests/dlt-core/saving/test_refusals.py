@@ -303,3 +303,88 @@ def test_bytes_behind_compressed_data(tmp_path: Path) -> None:
     with Archive(path) as archive, pytest.raises(ModelFileError) as caught:
         archive.document("metadata.json")
     assert caught.value.member == "metadata.json"
+
+
+# Casts of stored weights.
+
+
+@pytest.mark.parametrize(
+    ("values", "stored", "wanted", "survives"),
+    [
+        ([1.0, 2.0], "float64", "float32", True),
+        ([1e300], "float64", "float32", False),
+        ([0.1], "float64", "float32", False),
+        ([np.nan], "float64", "float32", True),
+        ([1, 2], "int64", "int8", True),
+        ([300], "int64", "int8", False),
+        ([1.0], "float32", "int32", False),
+        ([1], "int32", "float32", False),
+        ([True], "bool", "int8", False),
+        ([1], "int8", "bool", False),
+        ([1.0], "float32", "bfloat16", False),
+        ([1.0], "bfloat16", "float32", True),
+        ([1.0], "bfloat16", "float16", False),
+    ],
+)
+@pytest.mark.parametrize("chunks", [None, (1,)])
+def test_a_cast_must_not_change_a_number(
+    tmp_path: Path, values: Any, stored: str, wanted: str, survives: bool, chunks: Any
+) -> None:
+    from dl_techniques.core.saving import _survives
+
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        dtype = "float32" if stored == "bfloat16" else stored
+        dataset = file.create_dataset("x", data=np.array(values, dtype), chunks=chunks)
+        assert _survives(dataset, stored, wanted) is survives
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    from dl_techniques.core.saving import _Measurement
+
+    class Unmeasurable:
+        objects: dict[str, Any] = {}  # noqa: RUF012  # a stand-in, which nobody changes
+
+        def uncompiled(self) -> Any:
+            raise RuntimeError("no idea")
+
+        def blame(self, error: Exception) -> str:
+            assert "no idea" in str(error)
+            return "acme 1.0"
+
+    measurement: Any = _Measurement(Unmeasurable(), True)  # type: ignore[arg-type]  # a stand-in
+    with pytest.raises(ModelFileError, match=r"could not be measured.*no idea.*acme 1\.0"):
+        measurement.result("model.keras")
+
+
+def twice(x: Any) -> Any:
+    return 2 * x
+
+
+def test_a_function_that_the_caller_gives(tmp_path: Path) -> None:
+    import keras
+
+    from dl_techniques.core import load_model
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=twice)])
+    path = tmp_path / "model.keras"
+    model.save(path)
+    with pytest.raises(ModelFileError, match="twice"):
+        load_model(path)
+    x = np.ones((2, 4), "float32")
+    again = load_model(path, custom_objects={"twice": twice})
+    ours, theirs = (keras.ops.convert_to_numpy(m(x)) for m in (again, model))
+    np.testing.assert_array_equal(ours, theirs)
+    assert again.layers[0].activation is twice
+
+
+def test_what_has_no_configuration_is_left_alone() -> None:
+    from dl_techniques.core import compatibility
+    from dl_techniques.core.audit import Builtin
+
+    node: dict[str, Any] = {"class_name": "Dense", "config": None}
+    item = Builtin("keras.layers.Dense", "config", node)
+    assert compatibility.adapt((item,), label="x", running="3.8.0") == []
+    assert compatibility.least_keras((item,)) == "3.8.0"
+    before = [{"config": 7}, {"config": {"layers": "x"}}, {}]
+    compatibility.unwrap_single_tensors(before, stored="3.8.0")
+    assert before == [{"config": 7}, {"config": {"layers": "x"}}, {}]
