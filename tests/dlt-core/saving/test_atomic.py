@@ -279,3 +279,37 @@ def test_a_name_of_the_greatest_length(tmp_path: Path) -> None:
     target = tmp_path / ("ä" * 124 + ".keras")
     write(target)
     assert_clean(target, NEW)
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "model.keras"
+    write(target, overwrite=False)
+    assert_clean(target, NEW)
+
+    def race() -> None:
+        target.unlink()
+        with replacing(target, overwrite=False) as temporary:
+            temporary.write_bytes(NEW)
+            target.write_bytes(OLD)
+
+    with pytest.raises(FileExistsError):
+        race()
+    assert_clean(target, OLD)
+
+
+def test_a_writer_of_another_user_is_left_alone(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = dying_writer(target)
+
+    def forbidden(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert sweep(target) == []
+    monkeypatch.undo()
+    assert sweep(target) == [left]
