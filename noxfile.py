@@ -303,7 +303,7 @@ def skew(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print the ratios of benchmarks/; `-- layers torch` chooses one."""
+    """Print the ratios of benchmarks/; `-- layers UIB` chooses, KERAS_BACKEND says where."""
     _install_all_backends(session)
     names = session.posargs[:1] or ["registry"]
     session.run("python", f"benchmarks/bench_{names[0]}.py", *session.posargs[1:])
