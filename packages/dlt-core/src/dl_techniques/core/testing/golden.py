@@ -162,7 +162,7 @@ def _around_layer(subject: Subject) -> keras.Model:
         for key, spec in subject.specs.items()
     }
     outputs = subject.call(subject.create(), symbols, training=None)
-    model = keras.Model(list(symbols.values()), outputs)
+    model = keras.Model(_one_or_all(list(symbols.values())), outputs)
     _move(model)
     return model
 
@@ -213,13 +213,17 @@ Numbers = tuple[list[Any], list[Any]]
 
 
 def _evaluate_layer(model: keras.Model, inputs: list[Any]) -> Numbers:
-    outputs = to_arrays(model(inputs, training=False))
+    outputs = to_arrays(model(_one_or_all(inputs), training=False))
     weights = model.trainable_variables
 
     def scalar(*tensors: Tensor) -> Tensor:
-        return project(model(list(tensors), training=False))
+        return project(model(_one_or_all(tensors), training=False))
 
     return outputs, _gradients(scalar, weights, inputs)
+
+
+def _one_or_all(tensors: Sequence[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
 def _evaluate_loss(model: keras.Model, inputs: list[Any]) -> Numbers:
