@@ -23,7 +23,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     answer = folder / "results.json"
     subprocess.run(
         [sys.executable, str(HERE / "watched_loading.py"), str(folder), str(answer)],
-        env={**os.environ, "PYTHONPATH": f"{FUZZ}{os.pathsep}{HERE}", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{FUZZ}{os.pathsep}{HERE}",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            # What JAX writes to its own cache would be taken for a deed of the file.
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+        },
         check=True,
         timeout=300,
     )

@@ -18,7 +18,12 @@ def fuzz(*arguments: str, script: str = "fuzz_models.py") -> dict[str, Any]:
     # In a process of its own: a crash of the HDF5 library would end this one.
     done = subprocess.run(
         [sys.executable, str(FOLDER / script), *arguments],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        # What JAX writes to its own cache would be taken for a deed of the file.
+        env={
+            **os.environ,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+        },
         capture_output=True,
         text=True,
         timeout=300,

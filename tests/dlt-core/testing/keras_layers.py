@@ -105,6 +105,8 @@ KEY_BIAS = "softmax is blind to a shift of all keys, so the key bias has no grad
 NOT_COUPLED = "its state changes in training, but no sample sees another"
 FLOAT64 = "its kernels compute in float32 whatever the dtype"
 CPU_KERNELS = "there is no kernel for half precision on the CPU"
+COMPILED = "compiled, its float16 product has a precision that JAX has not on the CPU"
+HALF_ATTENTION = f"on TensorFlow it scales after the product, which overflows; on JAX, {COMPILED}"
 CROP = "it claims the cropped size and does not crop at inference (keras-team/keras#21868)"
 INNER_POLICY = "the wrapped layer is made outside, under the global policy, not in float64"
 
@@ -137,11 +139,13 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "TimeDistributed": {"finite_differences": ("tensorflow", INNER_POLICY)},
     "MultiHeadAttention": {
         "gradients_live": ("", KEY_BIAS),
-        "float16_range": ("tensorflow", "it scales after the product, which overflows"),
+        "mixed_policies": ("jax", COMPILED),
+        "float16_range": ("jax tensorflow", HALF_ATTENTION),
     },
     "GroupedQueryAttention": {
         "gradients_live": ("", KEY_BIAS),
-        "float16_range": ("tensorflow", "it scales after the product, which overflows"),
+        "mixed_policies": ("jax", COMPILED),
+        "float16_range": ("jax tensorflow", HALF_ATTENTION),
     },
     "RandomCrop": {
         "output_shape": ("", CROP),
