@@ -23,10 +23,17 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))], ids=relative
+    "path",
+    [
+        ROOT / "README.md",
+        *sorted(ROOT.glob("packages/*/README.md")),
+        ROOT / "docs/weightwatcher/README.md",
+        ROOT / "docs/weightwatcher/large-models.md",
+    ],
+    ids=relative,
 )
-def test_python_of_a_readme_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
-    for name in ("dl_techniques.layers", "dl_techniques.losses"):
+def test_python_of_a_document_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
+    for name in ("dl_techniques.layers", "dl_techniques.losses", "dl_techniques.weightwatcher"):
         pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
     codes = blocks(path, "python")

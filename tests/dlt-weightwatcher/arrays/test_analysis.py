@@ -166,7 +166,7 @@ def test_every_optional_column_appears(weights):
         "max_rand_eval",
         "rand_wasserstein",
         "num_traps",
-        "tail_loc_ratio_mean",
+        "tail_mean_loc_ratio",
         "alpha_farms",
         "alpha_lo",
         "gof_p",

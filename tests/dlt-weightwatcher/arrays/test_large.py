@@ -11,8 +11,6 @@ import pytest
 
 from dl_techniques.weightwatcher import analyze_model
 
-pytestmark = pytest.mark.slow
-
 MEASURE = """
 import resource, sys
 from dl_techniques.weightwatcher import analyze_model
@@ -34,24 +32,37 @@ print(len(result), (peak - before) * 1024, result[0]["alpha"])
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_two_gigabytes_are_analysed_in_the_memory_of_a_gram_matrix(tmp_path):
-    M, N = 512, 1_048_576
-    path = tmp_path / "big.safetensors"
-    header = {"w": {"dtype": "F32", "shape": [N, M], "data_offsets": [0, 4 * N * M]}}
+def write_tall(path, rows, columns):
+    """A safetensors file of one float32 matrix, written block by block."""
+    header = {
+        "w": {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, 4 * rows * columns]}
+    }
     text = json.dumps(header).encode()
-    rng = np.random.default_rng(0)
-    block = rng.standard_t(3, (4096, M)).astype("float32")
+    block = np.random.default_rng(0).standard_t(3, (4096, columns)).astype("float32")
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for _ in range(N // 4096):
+        for _ in range(rows // 4096):
             file.write(block.tobytes())
+    return block
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [(196_608, 256), pytest.param(1_048_576, 512, marks=pytest.mark.slow)],
+    ids=["200 MB", "2 GB"],
+)
+def test_a_file_is_analysed_in_the_memory_of_a_gram_matrix(tmp_path, rows, columns):
+    path = tmp_path / "big.safetensors"
+    block = write_tall(path, rows, columns)
     command = [sys.executable, "-c", MEASURE, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    count, extra, _ = done.stdout.split()
+    count, extra, alpha = done.stdout.split()
     print(f"{int(extra) / 2**20:.0f} MB beyond the mapped file")
     assert int(count) == 1
-    assert int(extra) <= 3 * M * M * 8 + 64 * 2**20
+    assert int(extra) <= 3 * columns * columns * 8 + 64 * 2**20
+    # The block is repeated, which multiplies all eigenvalues.
+    assert float(alpha) == pytest.approx(analyze_model({"w": block}, n_jobs=1)[0]["alpha"])
 
 
 def test_dask_gives_the_same_bits(weights):

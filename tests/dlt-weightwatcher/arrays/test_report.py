@@ -85,7 +85,6 @@ def test_an_empty_model_has_a_page():
     assert "0 matrices" in analyze_model({"bias": np.ones(3)}, n_jobs=1).to_html()
 
 
-@pytest.mark.slow
 def test_forty_layers_take_less_than_three_seconds():
     rng = np.random.default_rng(0)
     result = analyze_model({f"l{i}": rng.normal(size=(96, 64)) for i in range(40)}, n_jobs=1)

@@ -157,5 +157,5 @@ def test_localisation_of_a_planted_unit_vector():
     W = rng.normal(size=(200, 60)) / math.sqrt(200)
     W[:, 0] *= 5  # the leading right singular vector is nearly a coordinate axis
     found = localization(W, xmin=10.0)
-    assert found["tail_part_ratio_mean"] < 1.1 < found["bulk_part_ratio_mean"]
-    assert found["tail_loc_ratio_mean"] < found["bulk_loc_ratio_mean"]
+    assert found["tail_mean_part_ratio"] < 1.1 < found["bulk_mean_part_ratio"]
+    assert found["tail_mean_loc_ratio"] < found["bulk_mean_loc_ratio"]

@@ -47,6 +47,8 @@ COLUMNS = (
     "entropy",
 )
 
+LOCALISATION = ("vec_entropy", "loc_ratio", "part_ratio")
+
 
 def reference(state, **options):
     import weightwatcher
@@ -115,7 +117,7 @@ def test_convolutions(families):
     rng = np.random.default_rng(1)
     arrays = {"conv": rng.normal(size=(24, 16, 3, 3)).astype("float32")}
     arrays["wide"] = rng.standard_t(4, (32, 48, 3, 3)).astype("float32")
-    compare(torch_state(arrays), columns=[c for c in COLUMNS if c not in {"entropy"}])
+    compare(torch_state(arrays))
 
 
 def test_bulk_and_volume(families):
@@ -125,15 +127,38 @@ def test_bulk_and_volume(families):
     compare(torch_state(chosen), columns=("detX_num", "num_ERG_spikes", "ERG_gap"), detX=True)
 
 
+def test_names_of_the_unit_volume_and_the_distance_of_randomized_spectra(families):
+    from weightwatcher.RMT_Util import jensen_shannon_distance
+
+    from dl_techniques.weightwatcher.numerics.distances import jensen_shannon_of_vectors
+
+    chosen = {"student": families["student"]}
+    columns = ("detX_num", "detX_val", "detX_val_unrescaled")
+    compare(torch_state(chosen), columns=columns, detX=True)
+    rng = np.random.default_rng(0)
+    p, q = (np.sort(rng.pareto(2, 300)) for _ in range(2))
+    assert jensen_shannon_of_vectors(p, q) == pytest.approx(jensen_shannon_distance(p, q), rel=1e-9)
+    theirs = reference(torch_state(chosen), randomize=True)["student"]
+    ours = analyze_model(chosen, compat="weightwatcher", randomize=True, n_jobs=1)[0]
+    assert {c for c in theirs if "rand" in c or "trap" in c} <= ours.row.keys()
+    # Two random draws of one spectrum, on either side.
+    assert ours["rand_sigma_mp"] == pytest.approx(theirs["rand_sigma_mp"], abs=0.1)
+    assert ours["ww_softrank"] == pytest.approx(theirs["ww_softrank"], rel=0.2)
+
+
 def test_localisation(families):
     chosen = {k: families[k] for k in ("student", "spiked")}
     theirs = reference(torch_state(chosen), vectors=True)
     ours = analyze_model(torch_state(chosen), compat="weightwatcher", vectors=True, n_jobs=1)
+    compared = set()
     for layer in ours:
         row = theirs[layer["longname"].removesuffix(".weight")]
-        shared = [c for c in row if c in layer.row and ("loc_ratio" in c or "part_ratio" in c)]
-        for column in shared:
-            assert layer[column] == pytest.approx(row[column], rel=1e-4), column
+        for column in row:
+            if column in layer.row and any(name in column for name in LOCALISATION):
+                assert layer[column] == pytest.approx(row[column], rel=1e-6), column
+                compared.add(column)
+    print(sorted(compared))
+    assert len(compared) == 12
 
 
 def test_a_real_language_model():

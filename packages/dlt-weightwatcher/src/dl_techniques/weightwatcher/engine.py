@@ -156,13 +156,13 @@ def _results(
     import joblib
 
     try:
-        pool = joblib.Parallel(
-            n_jobs=workers,
-            backend=_BACKENDS.get(parallel, parallel),
-            return_as="generator_unordered",
-            batch_size=1,
-            pre_dispatch="all" if parallel == "dask" else "2*n_jobs",
-        )
+        # `parallel_config` knows backends that `Parallel` itself does not until they are loaded.
+        with joblib.parallel_config(_BACKENDS.get(parallel, parallel), n_jobs=workers):
+            pool = joblib.Parallel(
+                return_as="generator_unordered",
+                batch_size=1,
+                pre_dispatch="all" if parallel == "dask" else "2*n_jobs",
+            )
     except (ValueError, ImportError) as error:
         raise ValueError(f"`parallel` is no usable backend of joblib: {error}") from error
     yield from pool(joblib.delayed(_one)(i, job, settings) for i, job in enumerate(jobs))

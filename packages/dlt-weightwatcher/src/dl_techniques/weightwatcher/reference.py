@@ -73,6 +73,8 @@ def reference_row(
     row.update(_fit_columns(pooled, tail))
     scaled = stack if factor == 1.0 else np.asarray(stack, np.float64) * math.sqrt(factor)
     row.update(optional_columns(scaled, pooled, part, settings, row["xmin"], rng))
+    if "detX_val_rescaled" in row:
+        row["detX_val_unrescaled"] = row.pop("detX_val_rescaled")  # its own name for it
     return row, pooled
 
 

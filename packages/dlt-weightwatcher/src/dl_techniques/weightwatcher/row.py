@@ -284,11 +284,14 @@ def _randomized_columns(
 ) -> Row:
     """The same entries in random places: what a structureless matrix of this kind looks like."""
     permuted = permuted_spectrum(stack, settings, rng)
+    distance = (
+        distances.jensen_shannon if settings.compat is None else distances.jensen_shannon_of_vectors
+    )
     row: Row = {
         "max_rand_eval": float(permuted[-1]),
         "ww_softrank": float(permuted[-1] / evals[-1]),
         "ww_maxdist": float(evals[-1] - permuted[-1]),
-        "rand_distance": distances.jensen_shannon(evals, permuted),
+        "rand_distance": distance(evals, permuted),
         "rand_wasserstein": distances.wasserstein(evals, permuted),
         **_bulk_columns(permuted, part, "rand_"),
     }

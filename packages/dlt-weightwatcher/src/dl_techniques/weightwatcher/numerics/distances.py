@@ -47,6 +47,19 @@ def jensen_shannon(first: Array, second: Array) -> float:
     return float(np.sqrt(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2)))
 
 
+def jensen_shannon_of_vectors(first: Array, second: Array) -> float:
+    """The same formula with the eigenvalues themselves as shares, as weightwatcher applies it.
+
+    Args:
+        first: Eigenvalues, ascending.
+        second: As many, ascending.
+    """
+    p, q = first / first.sum(), second / second.sum()
+    # The middle is taken before the shares are made, and made a share itself.
+    middle = (first + second) / (first.sum() + second.sum())
+    return float(np.sqrt(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2)))
+
+
 def linear_cka(first: Array, second: Array, *, centred: bool = True) -> float:
     """Linear centred kernel alignment of two matrices with equally many rows.
 

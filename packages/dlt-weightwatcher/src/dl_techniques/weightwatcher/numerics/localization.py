@@ -11,6 +11,7 @@ from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.spectrum import gram
 
 _BINS: Final = 100
+_ROUNDING: Final = 1e-9
 _METRICS: Final = ("vec_entropy", "loc_ratio", "part_ratio")
 
 
@@ -31,13 +32,14 @@ def localization(matrix: Any, xmin: float) -> dict[str, float]:
         "loc_ratio": sizes.sum(axis=0) / sizes.max(axis=0),
         "part_ratio": (sizes**4).sum(axis=0) ** -0.25,
     }
-    tail = evals >= xmin
+    # xmin is one of the eigenvalues, but by another solver: its last digits may differ.
+    tail = evals >= xmin * (1 - _ROUNDING)
     found = {}
     for place, chosen in (("bulk", ~tail), ("tail", tail)):
         for name in _METRICS:
             some = values[name][chosen]
-            found[f"{place}_{name}_mean"] = float(some.mean()) if some.size else math.nan
-            found[f"{place}_{name}_var"] = float(some.var()) if some.size else math.nan
+            found[f"{place}_mean_{name}"] = float(some.mean()) if some.size else math.nan
+            found[f"{place}_var_{name}"] = float(some.var()) if some.size else math.nan
     return found
 
 

@@ -101,23 +101,9 @@ def depth_figure(result: AnalysisResult) -> Any:
     """
     figure, axes = _figure(9.0, 3.4)
     axes.axhspan(*_BAND, color=GREEN, alpha=0.10, lw=0)
-    _alpha_series(axes, result, BLUE, None)
+    records = result.to_records()
+    _alpha_series(axes, np.arange(len(records)), records, BLUE, None)
     axes.set(xlabel="matrix, in the order of the model", ylabel="alpha")
-    return figure
-
-
-def overlay_figure(results: Sequence[AnalysisResult]) -> Any:
-    """Alpha of several models in one picture.
-
-    Args:
-        results: The analyses.
-    """
-    figure, axes = _figure(9.0, 3.6)
-    axes.axhspan(*_BAND, color=GREEN, alpha=0.10, lw=0)
-    for index, result in enumerate(results):
-        _alpha_series(axes, result, MODELS[index % len(MODELS)], result.label)
-    axes.set(xlabel="matrix, in the order of the model", ylabel="alpha")
-    axes.legend(frameon=False, fontsize=8, ncols=4)
     return figure
 
 
@@ -327,14 +313,14 @@ def _bulk(axes: Any, layer: Layer) -> None:
     )
 
 
-def _alpha_series(axes: Any, result: AnalysisResult, colour: str, label: str | None) -> None:
-    records = result.to_records()
+def _alpha_series(
+    axes: Any, places: Array, records: Sequence[dict[str, Any]], colour: str, label: str | None
+) -> None:
     alphas = np.array([_number(r["alpha"]) for r in records])
     shown = np.minimum(alphas, _ALPHA_CEILING)
-    axes.plot(shown, "-", color=colour, lw=0.6, alpha=0.5)
+    axes.plot(places, shown, "-", color=colour, lw=0.6, alpha=0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     good = np.array([r["status"] == "ok" for r in records], dtype=bool)
-    places = np.arange(len(records))
     axes.plot(places[good], shown[good], "o", color=colour, ms=4, label=label)
     if (~good).any():
         axes.plot(places[~good], shown[~good], "o", mfc="white", color=colour, ms=4)
@@ -368,9 +354,31 @@ def _number(value: Any) -> float:
 
 
 def comparison_figure(comparison: ComparisonResult) -> Any:
-    """Alpha of all models, matrix by matrix.
+    """Alpha of all models, each matrix in the place of its counterpart in the first one.
 
     Args:
         comparison: The comparison.
     """
-    return overlay_figure(list(comparison.results.values()))
+    figure, axes = _figure(9.0, 3.6)
+    axes.axhspan(*_BAND, color=GREEN, alpha=0.10, lw=0)
+    first, *_ = comparison.results.values()
+    places = {record["longname"]: index for index, record in enumerate(first.to_records())}
+    for index, (name, result) in enumerate(comparison.results.items()):
+        own = places if result is first else _counterparts(comparison, name, places)
+        records = [record for record in result.to_records() if record["longname"] in own]
+        records.sort(key=lambda record: own[record["longname"]])
+        where = np.array([own[record["longname"]] for record in records])
+        _alpha_series(axes, where, records, MODELS[index % len(MODELS)], name)
+    axes.set(xlabel="matrix, in the order of the first model", ylabel="alpha")
+    axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure
+
+
+def _counterparts(
+    comparison: ComparisonResult, model: str, places: dict[str, int]
+) -> dict[str, int]:
+    return {
+        record["counterpart"]: places[record["longname"]]
+        for record in comparison.layers
+        if record["model"] == model
+    }

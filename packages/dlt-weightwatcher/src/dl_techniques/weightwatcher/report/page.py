@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +30,7 @@ _STYLE: Final = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1d2430; background: #fff;
-  max-width: 62rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+  max-width: 68rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; border-bottom: 1px solid #dfe3e8;
   padding-bottom: .25rem; }
@@ -40,12 +41,12 @@ p { margin: .4rem 0; max-width: 48rem; }
 .tile span { color: #5b6472; font-size: .85rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .82rem; width: 100%; }
-th, td { padding: .22rem .6rem; text-align: right; white-space: nowrap;
+th, td { padding: .22rem .5rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid #eef0f3; font-variant-numeric: tabular-nums; }
-th { position: sticky; top: 0; background: #f6f7f9; font-weight: 600; }
+th { position: sticky; top: 0; background: #f6f7f9; font-weight: 600; font-size: .72rem; }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
-td:last-child { white-space: normal; min-width: 9rem; }
-td:first-child { max-width: 22rem; overflow: hidden; text-overflow: ellipsis; }
+td:last-child { white-space: normal; min-width: 8rem; }
+td:first-child { white-space: normal; overflow-wrap: break-word; }
 tr.under td:last-child { color: #a35a00; } tr.over td:last-child { color: #b02a1d; }
 tr.bad td { color: #8a8f98; } tr.bad td:last-child { color: #b02a1d; }
 img { max-width: 100%; height: auto; display: block; margin: .5rem 0; }
@@ -153,7 +154,10 @@ def _rows(result: AnalysisResult) -> Iterable[tuple[str, Sequence[str]]]:
 
 def _table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
     def row(texts: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag}>{_text(text)}</{tag}>" for text in texts)
+        name, *others = map(_text, texts)
+        # A long name is broken between its parts.
+        name = re.sub(r"([./])(?=.)", r"\1<wbr>", name)
+        return "".join(f"<{tag}>{text}</{tag}>" for text in (name, *others))
 
     lines = "".join(f'<tr class="{mark}">{row(texts, "td")}</tr>' for mark, texts in rows)
     head = f"<thead><tr>{row(header, 'th')}</tr></thead>"
