@@ -49,6 +49,6 @@ def test_the_interval_covers_the_truth(n, sets, replicas):
         low, high = bootstrap_alpha(pareto(2.5, n, rng), replicas=replicas, rng=rng)
         hits += low <= 2.5 <= high
     print(f"coverage at n = {n}: {hits / sets:.3f}")
-    # 0.90 to 0.97 is meant; few data sets add twice their standard error.
-    slack = 2 * (0.95 * 0.05 / sets) ** 0.5
-    assert 0.90 - slack <= hits / sets <= 0.97 + slack
+    # Few data sets scatter: 120 of them by a standard error of 0.02.
+    low, high = (0.90, 0.985) if sets >= 400 else (0.88, 0.99)
+    assert low <= hits / sets <= high

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 _TORCH_OPTIMIZERS: Final = re.compile(r"keras\.src\.backend\.torch\.optimizers\.torch_[a-z]+")
 _TABLE: Final = "keras_builtins.json"
+# Nothing is imported from there: it is how Keras names operations in the files that it writes.
 OPERATIONS: Final = "keras.src.ops."
 
 RUNS_CODE: Final = {
