@@ -73,7 +73,7 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             import tensorflow  # noqa: F401  # Keras does at its first model, wherever it finds it
         make = real
-    threads = len(os.listdir("/proc/self/task"))
+    threads = len([*Path("/proc/self/task").iterdir()])
     assert threads == 1, f"{threads} threads: a fork could hang"
     # A writer that was killed is to be gone, and nobody waits for it.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

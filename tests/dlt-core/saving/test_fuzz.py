@@ -56,7 +56,8 @@ def test_what_distributions_say_of_themselves() -> None:
 
 
 def test_the_loader_on_what_the_reader_accepts() -> None:
-    report = fuzz(*"--count 200 --start 1000000 --kind config --kind weights --load".split())
+    kinds = ("--kind", "config", "--kind", "weights")
+    report = fuzz("--count", "200", "--start", "1000000", *kinds, "--load")
     assert report["violations"] == []
     assert report["slowest"] < 5
     assert all(report["counts"][f"{kind}: loaded"] > 5 for kind in ("config", "weights"))
