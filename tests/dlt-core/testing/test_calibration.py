@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import keras
+import keras_layers
 import pytest
 
 from dl_techniques.core.testing import CHECKS, check_component
-
-_FILE = Path(__file__).with_name("keras_layers.py")
-_SPEC = importlib.util.spec_from_file_location("keras_layers", _FILE)
-keras_layers = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(keras_layers)
 
 # Keras's docstrings follow another form, and its classes are installed by no plugin.
 NAMES = [

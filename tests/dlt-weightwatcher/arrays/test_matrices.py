@@ -43,6 +43,18 @@ def test_unknown_layouts_are_guessed_and_can_be_told():
     assert parts((24, 16, 3, 3), layout="unknown", conv_layout="hwio")[0] == [("", 24 * 16, 3, 3)]
 
 
+@pytest.mark.parametrize("shape", [(24, 16, 64, 8), (16, 16, 4, 32), (6, 8, 9, 9, 9)])
+def test_kernels_of_torch_may_have_more_taps_than_channels(shape):
+    """A state dict says no classes; torch.nn.ConvNd stores (out, in, *taps)."""
+    (described,), (stack,) = parts(shape, path="c.weight", layout="torch")
+    channels = sorted(shape[:2])
+    assert described == ("", int(np.prod(shape[2:])), channels[1], channels[0])
+    array = np.arange(float(np.prod(shape))).reshape(shape)
+    assert np.array_equal(stack[5], array.reshape(*shape[:2], -1)[:, :, 5].T)
+    # Three axes may be a stack of experts: (experts, in, out).
+    assert parts((8, 40, 60), path="experts.weight", layout="torch")[0] == [("", 8, 60, 40)]
+
+
 def test_flattened_depthwise_and_grouped_kernels():
     assert parts((3, 3, 6, 8), kind="Conv2D", conv="flatten")[0] == [("", 1, 54, 8)]
     assert parts((3, 3, 10, 2), kind="DepthwiseConv2D")[0] == [("", 1, 20, 9)]

@@ -117,6 +117,7 @@ def test_convolutions(families):
     rng = np.random.default_rng(1)
     arrays = {"conv": rng.normal(size=(24, 16, 3, 3)).astype("float32")}
     arrays["wide"] = rng.standard_t(4, (32, 48, 3, 3)).astype("float32")
+    arrays["taps"] = rng.standard_t(4, (24, 16, 33, 5)).astype("float32")
     compare(torch_state(arrays))
 
 

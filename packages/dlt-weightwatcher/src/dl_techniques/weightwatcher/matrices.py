@@ -236,8 +236,11 @@ def _layout(weight: Weight, shape: tuple[int, ...], settings: Settings) -> str:
         return settings.conv_layout
     if weight.layout == "keras":
         return "hwio"
-    # Embeddings and stacks of experts look like kernels; what leads is then no tap.
-    if weight.layout == "torch" and (_is_conv(weight) or max(shape[2:]) <= min(shape[:2])):
+    # Four axes and more are a convolution's, however large its taps. Three may be embeddings or
+    # stacks of experts, which look like kernels; what leads is then no tap.
+    if weight.layout == "torch" and (
+        len(shape) > 3 or _is_conv(weight) or max(shape[2:]) <= min(shape[:2])
+    ):
         return "oihw"
     return "hwio" if max(shape[:-2]) <= max(shape[2:]) else "oihw"
 
