@@ -33,7 +33,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2000, help="number of files")
     parser.add_argument("--start", type=int, default=0, help="number of the first file")
-    parser.add_argument("--kind", choices=CLASSES, help="one class only")
+    parser.add_argument(
+        "--kind", choices=CLASSES, action="append", help="this class only; may be repeated"
+    )
     parser.add_argument("--load", action="store_true", help="hand accepted files to the loader")
     parser.add_argument("--trace", type=Path, help="file that holds the number being tried")
     arguments = parser.parse_args()
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     violations: list[str] = []
     slowest = 0.0
-    kinds = (arguments.kind,) if arguments.kind else CLASSES
+    kinds = tuple(arguments.kind or CLASSES)
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         tempfile.tempdir = name

@@ -24,7 +24,7 @@ BROKEN = {
     "dies": ("import os; os._exit(0)", "ended the process with code 0"),
     "crashes": ("import os; os.abort()", "ended the process with code -6"),
     "interrupts": ("raise KeyboardInterrupt", "ended the process"),
-    "hangs": ("while True: pass", "takes longer than 3 s"),
+    "hangs": ("import time; time.sleep(1000)", "takes longer than 3 s"),
     "hook_raises": (HOOK + "def dl_doctor():\n    raise ValueError('bad day')", "bad day"),
     "hook_lies": (HOOK + "def dl_doctor():\n    return ['text']", "expected `Problem`s"),
     "command_raises": (HOOK + "def dl_commands(subparsers):\n    raise ValueError('no')", "no"),

@@ -9,6 +9,7 @@ import keras
 import pytest
 
 from dl_techniques.core import DuplicateComponent, Layer, component, declaration_of
+from dl_techniques.core.declaring import register_waiting
 
 
 def declare(identifier, module="contract_module", qualname="Part"):
@@ -69,45 +70,40 @@ def test_unknown_kind_and_malformed_alias_are_refused():
         component("contract>Alias", kind="layer", aliases=("Old",))
 
 
-WITHOUT_KERAS = """
-import sys
-from dl_techniques.core import DuplicateComponent, component, declaration_of
-from dl_techniques.core.declaring import register_waiting
+def declare_function(kind, name="numbers", identifier="contract>numbers"):
+    """A fresh function that says it lives at `contract_module:name`."""
 
-def declare(kind, name="numbers", id="contract>numbers"):
-    function = lambda: 1
+    def function():
+        """A part."""
+
     function.__module__, function.__qualname__ = "contract_module", name
-    return component(id, kind=kind)(function)
+    return component(identifier, kind=kind)(function)
 
-declare("dataset")
-again = declare("dataset")
-assert declaration_of(again).kind == "dataset"
-try:
-    declare("analyzer", "others")
-except DuplicateComponent as error:
-    assert "contract_module:numbers" in str(error) and "contract_module:others" in str(error)
-else:
-    raise AssertionError("two objects hold one identifier")
-declare("analyzer", "free", id="contract>free")
-assert "keras" not in sys.modules
 
-import keras
-register_waiting("contract>numbers")
-assert keras.saving.get_registered_object("contract>numbers") is again
-assert keras.saving.get_registered_object("contract>free") is None
-register_waiting("contract>numbers")
-later = declare("dataset")
-assert keras.saving.get_registered_object("contract>numbers") is later
-try:
-    declare("layer", "taken", id="contract>free")
-except DuplicateComponent:
-    pass
-else:
-    raise AssertionError("what waits holds its identifier")
-"""
+def test_what_no_model_holds_waits_for_keras(monkeypatch):
+    with monkeypatch.context() as without:
+        without.delitem(sys.modules, "keras")
+        declare_function("dataset")
+        again = declare_function("dataset")
+        assert declaration_of(again).kind == "dataset"
+        with pytest.raises(DuplicateComponent, match=r"_module:numbers.*_module:others"):
+            declare_function("analyzer", "others")
+        declare_function("analyzer", "free", "contract>free")
+    register_waiting("contract>numbers")
+    assert keras.saving.get_registered_object("contract>numbers") is again
+    assert keras.saving.get_registered_object("contract>free") is None
+    register_waiting("contract>numbers")
+    later = declare_function("dataset")
+    assert keras.saving.get_registered_object("contract>numbers") is later
+    with pytest.raises(DuplicateComponent):
+        declare_function("layer", "taken", "contract>free")
 
 
 def test_what_no_model_holds_is_declared_without_keras():
-    command = [sys.executable, "-c", WITHOUT_KERAS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    script = (
+        "import sys; from dl_techniques.core import component\n"
+        "@component('contract>numbers', kind='dataset')\n"
+        "def numbers(): pass\n"
+        "sys.exit('keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

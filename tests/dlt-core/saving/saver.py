@@ -1,14 +1,21 @@
-"""Saves to one path for ever, until somebody kills it: the victim of `test_processes.py`.
+"""Writers that save to one path for ever, until somebody kills them: for `test_processes.py`.
 
-    python saver.py TARGET MODE NUMBER
+    python saver.py MODE
 
-MODE `keras` saves models with `save_model`; `forged` goes the same way without Keras. Each file
-says in its weights who wrote it: NUMBER, in all of them.
+Each line of standard input, `NUMBER TARGET`, makes one more writer; each line of the answer,
+`NUMBER PROCESS`, says that one has saved its first file. MODE `keras` saves models with
+`save_model`; `forged` goes the same way without Keras. Each file says in its weights who wrote it:
+NUMBER, in all of them.
+
+A writer is a fork of this process, which has imported everything and started no thread: an
+interpreter for each would cost more than all that it is to show.
 """
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +27,10 @@ from model_forge import Forge, dense_weights, seal, sequential
 from dl_techniques.core.archive import Archive
 from dl_techniques.core.atomic import replacing
 
+Save = Callable[[Path], None]
 
-def forged(number: int) -> Callable[[Path], None]:
+
+def forged(number: int) -> Save:
     def weights(file: Any) -> None:
         dense_weights(file)
         file["layers/dense/vars/0"][:] = number
@@ -38,7 +47,7 @@ def forged(number: int) -> Callable[[Path], None]:
     return save
 
 
-def real(number: int) -> Callable[[Path], None]:
+def real(number: int) -> Save:
     import keras
 
     from dl_techniques.core import save_model
@@ -48,13 +57,30 @@ def real(number: int) -> Callable[[Path], None]:
     return lambda target: save_model(model, target)
 
 
-def main() -> None:
-    target, mode, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    save = (real if mode == "keras" else forged)(number)
+def write_for_ever(make: Callable[[int], Save], number: int, target: Path) -> None:
+    save = make(number)
     save(target)
-    print("ready", flush=True)
-    for _ in itertools.count():
+    os.write(1, f"{number} {os.getpid()}\n".encode())
+    while True:
         save(target)
+
+
+def main() -> None:
+    make = forged
+    if sys.argv[1] == "keras":
+        import dl_techniques.core.saving  # noqa: F401  # what the writers are to find imported
+
+        with contextlib.suppress(ImportError):
+            import tensorflow  # noqa: F401  # Keras does at its first model, wherever it finds it
+        make = real
+    threads = len([*Path("/proc/self/task").iterdir()])
+    assert threads == 1, f"{threads} threads: a fork could hang"
+    # A writer that was killed is to be gone, and nobody waits for it.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        number, _, target = line.rstrip("\n").partition(" ")
+        if not os.fork():
+            write_for_ever(make, int(number), Path(target))
 
 
 if __name__ == "__main__":

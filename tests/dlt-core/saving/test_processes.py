@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -18,23 +20,58 @@ from dl_techniques.core.atomic import sweep
 from dl_techniques.core.inspection import inspect_model, private_folder
 
 SAVER = Path(__file__).with_name("saver.py")
-PATHS = os.pathsep.join((str(SAVER.parents[2] / "fuzz"), str(SAVER.parent)))
+PATHS = (str(SAVER.parents[2] / "fuzz"), str(SAVER.parent))
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 
 
-def start(target: Path, mode: str, number: int) -> subprocess.Popen[str]:
-    """A writer in a process of its own, never a fork of this one."""
-    return subprocess.Popen(
-        [sys.executable, str(SAVER), str(target), mode, str(number)],
-        env={**os.environ, "PYTHONPATH": PATHS, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+class Writers:
+    """Writers in processes of their own, which are no forks of this one.
 
+    Args:
+        mode: What they save with; see `saver.py`.
+    """
 
-def wait_until_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    def __init__(self, mode: str) -> None:
+        path = os.pathsep.join((*PATHS, os.environ.get("PYTHONPATH", "")))
+        self._maker = subprocess.Popen(
+            [sys.executable, str(SAVER), mode],
+            env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._processes: dict[int, int] = {}
+
+    def __enter__(self) -> Writers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            os.kill(process, signal.SIGKILL)
+        self._maker.kill()
+        self._maker.communicate()
+
+    def start(self, number: int, target: Path) -> None:
+        assert self._maker.stdin is not None
+        self._maker.stdin.write(f"{number} {target}\n")
+        self._maker.stdin.flush()
+
+    def wait_until_ready(self, number: int) -> None:
+        assert self._maker.stdout is not None
+        while number not in self._processes:
+            line = self._maker.stdout.readline()
+            assert line, f"no more writers: exit code {self._maker.wait()}"
+            ready, process = map(int, line.split())
+            self._processes[ready] = process
+
+    def kill(self, number: int) -> None:
+        process = self._processes.pop(number)
+        os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            while True:  # a file is looked at when its writer is gone
+                os.kill(process, 0)
+                time.sleep(0.0005)
 
 
 def author(target: Path) -> int:
@@ -54,19 +91,18 @@ def kill(folder: Path, mode: str, count: int) -> tuple[int, int]:
     """Kill `count` writers; returns how many files were lost, and left-overs found."""
     target, chance = folder / "model.keras", random.Random(mode)
     lost = left = 0
-    waiting = [start(target, mode, 0)]
-    for number in range(count):
-        if number + 1 < count:
-            waiting.append(start(target, mode, number + 1))  # starts while the other is killed
-        victim = waiting.pop(0)
-        wait_until_ready(victim)
-        time.sleep(chance.random() * 0.03)
-        victim.kill()
-        victim.wait()
-        assert victim.stdout is not None
-        victim.stdout.close()
-        report = inspect_model(target)
-        lost += not (report.loadable and author(target) in {number, number + 1})
+    with Writers(mode) as writers:
+        writers.start(0, target)
+        for number in range(count):
+            writers.start(number + 1, target)  # starts while the other is killed
+            writers.wait_until_ready(number)
+            time.sleep(chance.random() * 0.03)
+            writers.kill(number)
+            report = inspect_model(target)
+            lost += not (report.loadable and author(target) in {number, number + 1})
+            left += len(sweep(target))
+        writers.wait_until_ready(count)
+        writers.kill(count)
         left += len(sweep(target))
     return lost, left
 
@@ -75,14 +111,15 @@ def test_a_hundred_kills(tmp_path: Path) -> None:
     lost, left = kill(tmp_path, "forged", 100)
     print(f"\n100 writers killed: {lost} files lost, {left} left-overs swept by the next")
     assert lost == 0
-    assert left > 20  # otherwise the kills did not hit
+    assert left > 10  # otherwise the kills did not hit
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
 def test_kills_of_whole_saves(tmp_path: Path) -> None:
-    lost, left = kill(tmp_path, "keras", 8)
-    print(f"\n8 calls of save_model killed: {lost} files lost, {left} left-overs swept")
+    lost, left = kill(tmp_path, "keras", 12)
+    print(f"\n12 calls of save_model killed: {lost} files lost, {left} left-overs swept")
     assert lost == 0
+    assert left > 0
 
 
 @pytest.mark.slow
@@ -93,25 +130,22 @@ def test_many_kills(tmp_path: Path, mode: str, count: int) -> None:
     assert lost == 0
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_eight_writers_one_path(tmp_path: Path, seconds: int) -> None:
     target = tmp_path / "model.keras"
-    writers = [start(target, "forged", number) for number in range(8)]
-    for writer in writers:
-        wait_until_ready(writer)
     reads, authors, unreadable = 0, set(), []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        reads += 1
-        try:
-            authors.add(author(target))
-        except Exception as error:  # any is a reader's loss
-            unreadable.append(error)
-    for writer in writers:
-        writer.kill()
-        writer.wait()
-        assert writer.stdout is not None
-        writer.stdout.close()
+    with Writers("forged") as writers:
+        for number in range(8):
+            writers.start(number, target)
+        for number in range(8):
+            writers.wait_until_ready(number)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            reads += 1
+            try:
+                authors.add(author(target))
+            except Exception as error:  # any is a reader's loss
+                unreadable.append(error)
     lost = len(unreadable)
     print(f"\n8 writers, {seconds} s: {reads} reads, {len(authors)} authors, {lost} unreadable")
     assert unreadable == []

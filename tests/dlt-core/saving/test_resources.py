@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,27 @@ def measure(action: str, file: Path) -> dict[str, Any]:
     return report
 
 
-def _deflated(name: str, size: int, count: int = 1) -> Callable[[Path], Path]:
+def _assets(size: int, count: int) -> Callable[[Path], Path]:
+    """Zeros, deflated once: all assets hold the same."""
+
     def build(path: Path) -> Path:
         Forge(sequential(layer("StringLookup", {"vocabulary": None}))).write(path)
-        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        block = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+        packed = block * (size // MIB) + packer.flush()
+        checksum = 0
+        for _ in range(size // MIB):
+            checksum = zlib.crc32(bytes(MIB), checksum)
+        with zipfile.ZipFile(path, "a") as archive:
             for index in range(count):
-                archive.NameToInfo.pop(name, None)
-                with archive.open(name.format(index), "w") as file:
-                    for _ in range(size // MIB):
-                        file.write(bytes(MIB))
+                archive.writestr(f"assets/{index}", packed)
+            items = archive.infolist()[-count:]
+            for item in items:
+                item.compress_type, item.file_size, item.CRC = zipfile.ZIP_DEFLATED, size, checksum
+        with path.open("r+b") as file:
+            for item in items:
+                file.seek(item.header_offset)
+                file.write(item.FileHeader())
         return path
 
     return build
@@ -80,7 +93,7 @@ def _wide() -> Any:
 
 
 BOMBS: dict[str, Callable[[Path], Path]] = {
-    "assets of 4 x 200 MiB": _deflated("assets/{}", 200 * MIB, 4),
+    "assets of 4 x 200 MiB": _assets(200 * MIB, 4),
     "lists in lists": _config(lambda: b'{"a": [' + b"[]," * 190_000 + b"[]]}"),
     "objects": _config(lambda: b'{"a": [' + b'{"b":1},' * 95_000 + b"1]}"),
     "numbers": _config(lambda: b'{"class_name": "x", "a": [' + b"1.5," * 390_000 + b"1]}"),
@@ -128,12 +141,16 @@ def _large(path: Path, layers: int, width: int) -> Path:
 def test_a_hundred_mebibytes_are_decided_at_the_price_of_a_few_digests(tmp_path: Path) -> None:
     path = _large(tmp_path / "large.keras", 25, 1024)
     assert path.stat().st_size > 100 * MIB
-    reports = [measure("inspect", path) for _ in range(3)]
-    assert all(report["outcome"] == "accepted" for report in reports)
-    assert all(report["bytes"] <= 64 * MIB for report in reports)
-    assert all(report["disk"] <= path.stat().st_size + 10 * MIB for report in reports)
-    # One digest of so much takes 0.06 to 0.3 seconds, and a decision is to take less than one.
-    assert min(report["digests"] for report in reports) < 4
+    for _ in range(3):
+        report = measure("inspect", path)
+        assert report["outcome"] == "accepted"
+        assert report["bytes"] <= 64 * MIB
+        assert report["disk"] <= path.stat().st_size + 10 * MIB
+        # One digest of so much takes 0.06 to 0.3 seconds, and a decision is to take less than one.
+        # Whoever else uses the processor's cache can make it slower, and never quicker.
+        if report["digests"] < 4:
+            return
+    pytest.fail(f"a decision took as long as {report['digests']:.1f} digests of the file")
 
 
 def test_an_accepted_file_costs_in_proportion(tmp_path: Path) -> None:
