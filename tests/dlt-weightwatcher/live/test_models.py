@@ -220,6 +220,26 @@ def test_packed_weights_are_left_out_with_all_that_belongs_to_them(attention, tm
         assert sum("not unpacked" in reason for reason in reasons) >= 10
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
+def test_packed_weights_without_a_configuration_are_not_taken_for_int8(tmp_path):
+    """Where a channel has one scale, shapes do not tell both apart."""
+    if not hasattr(keras.quantizers, "Int4QuantizationConfig"):
+        pytest.skip("this Keras does not choose the size of blocks")
+    inputs = keras.Input((12,), dtype="int32")
+    x = keras.layers.Embedding(24, 24)(inputs)
+    model = keras.Model(inputs, Mixer(name="mixer")(x))
+    copy = keras.models.clone_model(model)
+    model.quantize("int4", config=keras.quantizers.Int4QuantizationConfig(block_size=-1))
+    model.save_weights(tmp_path / "packed.weights.h5")
+    packed = describe_model(tmp_path / "packed.weights.h5")
+    assert not [row for row in packed.to_records() if row["dtype"] == "int8"]
+    assert sum(entry.dtype == "int8" for entry in packed.skipped) == 5
+    copy.quantize("int8")
+    copy.save_weights(tmp_path / "eight.weights.h5")
+    kept = describe_model(tmp_path / "eight.weights.h5")
+    assert sum(row["dtype"] == "int8" for row in kept.to_records()) == 5
+
+
 def test_low_rank_updates_of_an_embedding():
     layer = keras.layers.Embedding(40, 24)
     layer.build()

@@ -23,6 +23,7 @@ _PACKED: Final = re.compile(r"(in_proj|qkv|c_attn|query_key_value|Wqkv)", re.IGN
 # Those of attention have an axis for heads, those of a GRU one for its two kernels.
 _BIAS: Final = re.compile(r"(^|_)bias$")
 _NO_WEIGHTS: Final = (
+    "uint8",  # what is packed or offset is stored so
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (16, 32, 64)),
     "bool",
     "complex",

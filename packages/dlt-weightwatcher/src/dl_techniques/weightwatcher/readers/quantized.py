@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from dl_techniques.weightwatcher.readers.values import Scaled, Values
 from dl_techniques.weightwatcher.readers.weight import Skipped
+
+_INT8_PEAK: Final = 127
 
 
 class Named(NamedTuple):
@@ -84,10 +88,24 @@ def join_scale(
     rest = [item for item in others if item is not scale]
     try:
         joined = Scaled(weight.values, scale.values, divide=True, axes=axes)
-    except ValueError as error:
+        if mode is None and not _is_int8(joined):
+            raise ValueError("packed 4-bit weights, as it seems; only a .keras file says it")
+    # A file that says nothing is read to see what it holds, and may be damaged.
+    except (ValueError, OSError) as error:
         skip(weight, f"quantized: {error}", skipped)
         return rest
     return [weight._replace(values=joined), *rest]
+
+
+def _is_int8(joined: Scaled) -> bool:
+    """Whether the numbers are Keras's int8: from -127 to 127, one of which each channel reaches.
+
+    Two numbers of four bits in each byte may have the same shape, and a scale of the same shape.
+    """
+    numbers = joined.values.read()
+    alone = tuple(axis for axis, n in enumerate(joined.scale_layout) if n == 1)
+    peaks = np.abs(numbers.astype(np.int16)).max(axis=alone)
+    return bool(((peaks == _INT8_PEAK) | (peaks == 0)).all())
 
 
 def skip(item: Named, reason: str, skipped: list[Skipped]) -> None:

@@ -180,6 +180,11 @@ class Scaled:
         return self.values.shape
 
     @property
+    def scale_layout(self) -> tuple[int, ...]:
+        """The shape of the scale beside the values: 1 along the axes that share a number."""
+        return _layout_of(self.scale.shape, self.shape, self.axes).expand
+
+    @property
     def dtype(self) -> str:
         """The dtype of the quantized values."""
         return self.values.dtype
