@@ -112,6 +112,12 @@ def test_long_and_tied_and_wide_matrices():
         {"on_error": "ignore"},
         {"precision": "float16"},
         {"include": "re:("},
+        {"seed": -1},
+        {"detX": "yes"},
+        {"xmax": True},
+        {"parallel": 3},
+        {"progress": 3},
+        {"lora_scaling": "x"},
     ],
     ids=lambda option: next(iter(option)),
 )
@@ -259,6 +265,30 @@ def test_nothing_breaks_an_analysis_and_nothing_is_dropped(hostile, options):
 
 def test_what_is_extreme_has_a_page(hostile):
     assert "huge_float64" in analyze_model(hostile, n_jobs=1, xmax=3).to_html()
+
+
+def test_a_matrix_of_low_rank_is_no_spectrum_in_single_precision_either():
+    one = np.outer(np.arange(1, 61), np.arange(1, 41)).astype("float32")
+    assert analyze_model({"w": one}, n_jobs=1, precision="float32")[0]["status"] == "degenerate"
+
+
+def test_sparse_matrices_are_analysed(heavy):
+    sparse = pytest.importorskip("scipy.sparse").csr_matrix(heavy)
+    assert analyze_model({"w": sparse}, n_jobs=1)[0]["alpha"] == records({"w": heavy})["w"]["alpha"]
+
+
+def test_names_that_are_no_text_or_formulas_go_through_everything(heavy, tmp_path):
+    names = ("sur\udce9", "=1+1", "@SUM(1)", "$\\frac{$", "\x1b[31m")
+    result = analyze_model(
+        {name: heavy + i for i, name in enumerate(names)}, n_jobs=1, resume=tmp_path / "kept"
+    )
+    assert [layer["longname"] for layer in result] == ["sur\\udce9", *names[1:]]
+    result.to_csv(tmp_path / "r.csv")
+    cells = [line.split(",")[1] for line in (tmp_path / "r.csv").read_text().splitlines()[1:]]
+    assert cells[1:3] == ["'=1+1", "'@SUM(1)"]
+    assert "$\\frac{$" in result.to_html(tmp_path / "r.html")
+    for layer in result:
+        result.plot("esd", layer["longname"]).savefig(tmp_path / "p.png")
 
 
 def test_frequencies_of_a_convolution_keep_their_imaginary_parts():

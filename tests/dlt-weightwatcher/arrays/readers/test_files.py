@@ -268,6 +268,35 @@ def test_files_that_are_cut_off_are_refused_or_accounted_for(tmp_path, heavy, na
         analyze_model(path, n_jobs=1)
 
 
+def test_small_files_do_not_describe_large_matrices(tmp_path, heavy):
+    write_keras_like(tmp_path / "b.keras", {"layers/dense": ("d", [np.zeros((6000, 6000))])})
+    with zipfile.ZipFile(tmp_path / "b.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "b.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(SourceError, match="unpacked"):
+        analyze_model(tmp_path / "b.keras")
+    expanded = {
+        "w": FakeTensor("0", (10**6, 10**6), (0, 0)),
+        "v.weight": FakeTensor("0", (300, 100), (100, 1)),
+    }
+    torch_archive(tmp_path / "e.pt", expanded, {"0": heavy.ravel()})
+    result = describe_model(tmp_path / "e.pt")
+    assert [layer["path"] for layer in result] == ["v.weight"]
+    assert "repeated" in result.skipped[0].reason
+
+
+def test_shapes_and_types_that_no_array_has(tmp_path):
+    for shape, kind in (((-5, -80), "<f4"), ((5, 80), "<M8[s]"), ((5, 80), "<U1")):
+        with (tmp_path / "x.npy").open("wb") as file:
+            header = {"descr": kind, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(bytes(3200))
+        with pytest.raises(SourceError, match=r"shape|type"):
+            analyze_model(tmp_path / "x.npy")
+
+
 def test_a_weight_that_cannot_be_read_is_a_row_and_the_others_are_intact(tmp_path, heavy):
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["good"] = heavy

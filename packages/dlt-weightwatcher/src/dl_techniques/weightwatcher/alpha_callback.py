@@ -17,7 +17,7 @@ from dl_techniques.weightwatcher.analyzer import analyze_model
 from dl_techniques.weightwatcher.readers.opening import open_source
 from dl_techniques.weightwatcher.readers.values import Held
 from dl_techniques.weightwatcher.readers.weight import Source, Weight
-from dl_techniques.weightwatcher.result import AnalysisResult
+from dl_techniques.weightwatcher.result import AnalysisResult, plain_cells
 
 _CHOICES = {"on": ("epoch", "batch"), "log": ("history", "csv")}
 
@@ -197,7 +197,7 @@ class AlphaCallback(Component, keras.callbacks.Callback):  # type: ignore[misc] 
         ):
             writer = csv.DictWriter(file, fields)
             writer.writeheader()
-            writer.writerows(records)
+            writer.writerows(map(plain_cells, records))
 
     def _wait(self) -> None:
         if self._thread is not None:

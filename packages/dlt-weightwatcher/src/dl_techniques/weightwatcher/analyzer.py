@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -247,6 +248,11 @@ def _work(
     include: Any,
     exclude: Any,
 ) -> Work:
+    real = isinstance(lora_scaling, int | float) and not isinstance(lora_scaling, bool)
+    if lora_scaling is not None and not (real and math.isfinite(lora_scaling)):
+        raise ValueError(
+            f"`lora_scaling` must be a finite number. Received: lora_scaling={lora_scaling!r}"
+        )
     opened = open_source(source, scaling=lora_scaling)
     if base is not None:
         opened = subtract(opened, open_source(base, scaling=lora_scaling))

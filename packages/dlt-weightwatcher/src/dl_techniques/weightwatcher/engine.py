@@ -132,6 +132,14 @@ def run(
         progress: True for a bar on standard error, or a function of (done, total, name).
         with_spectrum: False leaves out all that reads the weights.
     """
+    if not isinstance(parallel, str):
+        raise ValueError(
+            f"`parallel` must be the name of a backend. Received: parallel={parallel!r}"
+        )
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise ValueError(
+            f"`progress` must be True, False or a function. Received: progress={progress!r}"
+        )
     ordered = sorted(jobs, key=lambda job: (-job.cost, job.layer_id))
     workers = _workers(n_jobs, len(ordered))
     report = _Reporter(progress, len(ordered))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import os
 
 SCHEMA: Final = 1
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Layer:
@@ -204,9 +205,12 @@ class AnalysisResult(Sequence[Layer]):
         content = json.loads(str(text) if is_text else Path(text).read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise ValueError(f"Expected the JSON of an analysis, schema {SCHEMA}.")
-        layers = [Layer(_from_plain(row), np.empty(0)) for row in content["layers"]]
-        skipped = [Skipped(**{**e, "shape": tuple(e["shape"])}) for e in content["skipped"]]
-        return cls(content["model"], layers, skipped, content["settings"])
+        try:
+            layers = [Layer(_from_plain(row), np.empty(0)) for row in content["layers"]]
+            skipped = [Skipped(**{**e, "shape": tuple(e["shape"])}) for e in content["skipped"]]
+            return cls(content["model"], layers, skipped, content["settings"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"The JSON of an analysis is damaged: {error!r}") from error
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as CSV; what does not apply is empty.
@@ -304,13 +308,21 @@ def plain(value: Any) -> Any:
 
 
 def plain_cells(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for CSV: names are joined, and what does not apply is empty.
+    """A row for CSV: names are joined, what does not apply is empty, and nothing is a formula.
+
+    Spreadsheets compute what begins with one of `=+-@`; such a name gets an apostrophe before it.
 
     Args:
         record: The row.
     """
     joined = {k: "; ".join(v) if isinstance(v, list | tuple) else v for k, v in record.items()}
-    return {k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in joined.items()}
+    return {k: _cell(v) for k, v in joined.items()}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULAS) else value
+    return "" if isinstance(value, float) and math.isnan(value) else value
 
 
 def _from_plain(row: Mapping[str, Any]) -> dict[str, Any]:

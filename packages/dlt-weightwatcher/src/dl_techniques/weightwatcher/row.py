@@ -27,6 +27,9 @@ WEAK_EIGENVALUE: Final = 1e-6
 _EQUAL: Final = 64.0  # spreads below so many rounding errors stand for equal eigenvalues
 # Where two starts fit almost equally well, single precision may take the wrong one.
 _CLOSE_D: Final = 1e-4
+# Share of the largest eigenvalue that single precision cannot resolve, and of eigenvalues below.
+_NOISE: Final = 4e-6
+_NOISY: Final = 0.1
 
 
 class Finding(NamedTuple):
@@ -108,7 +111,7 @@ def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
     row.update(_rank_columns(found.evals, tolerance))
     kept = evals[evals > max(tolerance * evals[-1], 0.0)]
     fitted = _fit(kept, step, part, settings, rng)
-    if _may_mislead(kept, fitted, settings):
+    if _may_mislead(evals, kept, fitted, settings):
         exact_settings = _with_double_precision(settings)
         return analyse(stack, part, exact_settings, name)
     row.update(_fit_columns(evals, kept, fitted, settings))
@@ -324,9 +327,13 @@ def permuted_spectrum(stack: Array, settings: Settings, rng: np.random.Generator
     return np.sort(np.concatenate(shuffled))
 
 
-def _may_mislead(kept: Array, fitted: PowerLawFit, settings: Settings) -> bool:
-    """Whether single precision may have chosen the wrong one of two nearly equal tails."""
-    if settings.precision == "float64" or not math.isfinite(fitted.alpha):
+def _may_mislead(evals: Array, kept: Array, fitted: PowerLawFit, settings: Settings) -> bool:
+    """Whether single precision may have taken noise for a spectrum, or the wrong of two tails."""
+    if settings.precision == "float64":
+        return False
+    if np.count_nonzero(evals < _NOISE * evals[-1]) > _NOISY * evals.size:
+        return True  # of low rank: much of what seems a spectrum is rounding
+    if not math.isfinite(fitted.alpha):
         return False
     from dl_techniques.weightwatcher.numerics.pareto import runner_up
 

@@ -19,7 +19,8 @@ _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "on_error": ("record", "raise"),
     "compat": (None, "weightwatcher"),
 }
-_COUNTS: Final = {"min_evals": 1, "min_tail": 2, "bootstrap": 0, "gof": 0}
+_COUNTS: Final = {"min_evals": 1, "min_tail": 2, "bootstrap": 0, "gof": 0, "seed": 0}
+_SWITCHES: Final = ("detX", "mp_fit", "randomize", "vectors", "hill")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,27 +74,35 @@ class Settings:
                 raise ValueError(
                     f"`{name}` must be a positive integer or None. Received: {name}={value!r}"
                 )
+        self._check_switches()
         self._check_xmin()
+        if self.xmax is not None and not (_is_number(self.xmax) and 0 < self.xmax < math.inf):
+            raise ValueError(
+                "`xmax` must be a positive number: an integer drops so many of the largest "
+                f"eigenvalues, a float those above it. Received: xmax={self.xmax!r}"
+            )
+        if self.farms is not None and not (_is_number(self.farms) and self.farms >= 1):
+            raise ValueError(
+                f"`farms` must be an aspect ratio of at least 1. Received: farms={self.farms!r}"
+            )
+
+    def _check_switches(self) -> None:
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"`{name}` must be True or False. Received: {name}={getattr(self, name)!r}"
+                )
         if self.device is not None and not isinstance(self.device, str):
             raise ValueError(
                 "`device` must be None or a text such as 'cpu' or 'cuda:1'. "
                 f"Received: device={self.device!r}"
             )
-        if self.xmax is not None and not (self.xmax > 0 and math.isfinite(self.xmax)):
-            raise ValueError(
-                "`xmax` must be a positive number: an integer drops so many of the largest "
-                f"eigenvalues, a float those above it. Received: xmax={self.xmax!r}"
-            )
-        if self.farms is not None and not self.farms >= 1:
-            raise ValueError(
-                f"`farms` must be an aspect ratio of at least 1. Received: farms={self.farms!r}"
-            )
 
     def _check_xmin(self) -> None:
-        if self.xmin is None or self.xmin == "peak":
+        if self.xmin is None or (isinstance(self.xmin, str) and self.xmin == "peak"):
             return
         bounds = self.xmin if isinstance(self.xmin, tuple | list) else (self.xmin, self.xmin)
-        numbers = all(isinstance(b, int | float) and b > 0 for b in bounds)
+        numbers = all(_is_number(b) and b > 0 for b in bounds)
         if not (numbers and len(bounds) == 2 and bounds[0] <= bounds[1]):
             raise ValueError(
                 '`xmin` must be None, "peak", a positive number or a pair (low, high). '
@@ -108,3 +117,8 @@ class Settings:
     def names(cls) -> frozenset[str]:
         """The options that there are."""
         return frozenset(field.name for field in fields(cls))
+
+
+def _is_number(value: Any) -> bool:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and not math.isnan(value)

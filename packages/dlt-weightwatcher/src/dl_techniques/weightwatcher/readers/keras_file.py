@@ -37,6 +37,7 @@ _WEIGHTS: Final = "model.weights.h5"
 _DEPTH: Final = 64
 _OBJECTS: Final = 1_000_000
 _CONFIG_LIMIT: Final = 1 << 28
+_INFLATION: Final = 100
 
 
 class _Dataset(NamedTuple):
@@ -124,6 +125,9 @@ def read_shards(path: Path) -> Source:
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Content:
     if info.compress_type == zipfile.ZIP_STORED:
         return _read_h5(path, data_offset(path, info), info.file_size)
+    # It is taken into memory: a small file must not fill it. Weights hardly shrink.
+    if info.file_size > _INFLATION * max(info.compress_size, 1 << 20):
+        raise SourceError(f"{path} is {info.file_size:,} bytes of weights when it is unpacked.")
     return _walk(io.BytesIO(archive.read(info)), None, 0)
 
 

@@ -115,11 +115,13 @@ def to_array(value: Any) -> Any:
             return np.asarray(raw).view(numpy_dtype(name))
         if getattr(value, "is_quantized", False):
             value = value.dequantize()
+    if hasattr(value, "toarray"):  # a sparse matrix of SciPy
+        value = value.toarray()
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
         return None
-    numeric = array.dtype.kind in "fiub" or array.dtype.name.startswith(("bfloat16", "float8"))
+    numeric = array.dtype.kind in "fiubc" or array.dtype.name.startswith(("bfloat16", "float8"))
     return array if numeric else None
 
 

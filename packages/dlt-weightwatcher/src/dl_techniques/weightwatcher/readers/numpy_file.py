@@ -70,6 +70,8 @@ def _mapped(path: Path, offset: int, size: int) -> Values:
         begin = offset + window.tell()
     if dtype.hasobject:
         raise SourceError(f"{path} holds Python objects, which are not loaded.")
+    if min(shape, default=0) < 0:
+        raise SourceError(f"{path} is damaged: it has the shape {shape}.")
     values = Mapped(path, begin, shape, _name(dtype), fortran)
     if values.nbytes > size - (begin - offset):
         raise SourceError(f"{path} is cut off.")
@@ -78,6 +80,6 @@ def _mapped(path: Path, offset: int, size: int) -> Values:
 
 def _name(dtype: np.dtype[Any]) -> str:
     # NumPy writes bfloat16 as bytes of length two without saying what they mean.
-    if dtype.kind == "V":
-        raise SourceError(f"the dtype {dtype} is not known")
+    if dtype.kind not in "fiubc":
+        raise SourceError(f"values of the type {dtype} are not read")
     return dtype.name

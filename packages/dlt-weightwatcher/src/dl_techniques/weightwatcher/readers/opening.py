@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +38,21 @@ def open_source(source: Any, *, scaling: float | None = None) -> Source:
     if isinstance(source, Source):
         return source
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source), scaling)
-    return _open_live(source, scaling)
+        return _writable(_open_path(Path(source), scaling))
+    return _writable(_open_live(source, scaling))
+
+
+def _writable(source: Source) -> Source:
+    """The source with names that can be written: those of files may be no text."""
+    return Source(
+        _text(source.label),
+        [replace(w, path=_text(w.path), layer=_text(w.layer)) for w in source.weights],
+        [entry._replace(path=_text(entry.path)) for entry in source.skipped],
+    )
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _open_live(source: Any, scaling: float | None) -> Source:

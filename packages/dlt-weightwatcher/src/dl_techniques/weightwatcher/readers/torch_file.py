@@ -77,7 +77,13 @@ def _collect(
     item: Any, name: str, values: dict[str, Values], skipped: list[Skipped], depth: int
 ) -> None:
     if isinstance(item, _Tensor):
-        values[name or "tensor"] = item.values()
+        name = name or "tensor"
+        try:
+            values[name] = item.values()
+        except SourceError:
+            raise
+        except ValueError as error:
+            skipped.append(Skipped(name, item.shape, item.storage.dtype, str(error)))
     elif isinstance(item, Mapping) and depth < _NESTING:
         for key, value in item.items():
             _collect(value, f"{name}.{key}" if name else str(key), values, skipped, depth + 1)
@@ -99,6 +105,9 @@ class _Storage:
             return Held(np.empty(shape, numpy_dtype(self.dtype)))
         if min((offset, *strides)) < 0 or (offset + reach) * itemsize > self.info.file_size:
             raise SourceError(f"{self.path}: a tensor reaches beyond {self.info.filename}.")
+        if math.prod(shape) * itemsize > self.info.file_size:
+            # Expanded: a small file can so describe a matrix of any size.
+            raise ValueError("its numbers are repeated beyond its storage")
         if self.info.compress_type == zipfile.ZIP_STORED:
             begin = data_offset(self.path, self.info) + offset * itemsize
             if strides == _dense(shape):

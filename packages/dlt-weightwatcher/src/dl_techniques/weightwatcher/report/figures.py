@@ -149,8 +149,8 @@ def heat_figure(result: AnalysisResult) -> Any:
     axes.set_xticks(range(len(columns)), [title for _, title in columns], fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    names = [_tail(record["longname"], 40) for record in records]
-    axes.set_yticks(range(len(names)), names, fontsize=6.5)
+    names = [shown(_tail(record["longname"], 40)) for record in records]
+    axes.set_yticks(range(len(names)), names, fontsize=6.5, parse_math=False)
     return figure
 
 
@@ -189,6 +189,23 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     axes = figure.add_subplot()
     _plain(axes)
     return figure, axes
+
+
+def shown(name: str) -> str:
+    """A name in letters that the pictures' font has; a question mark for any other.
+
+    Args:
+        name: What somebody else has called something.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    return "".join(letter if font.get_char_index(ord(letter)) else "?" for letter in name)
+
+
+def _title(axes: Any, name: str, size: float) -> None:
+    """A name above a picture; dollars in it are no formula."""
+    axes.set_title(shown(name), fontsize=size, parse_math=False)
 
 
 def _plain(axes: Any) -> None:
@@ -248,7 +265,7 @@ def _esd(axes: Any, layer: Layer) -> None:
         axes.axvline(layer["xmin"], color=RED, lw=0.7, ls=":")
         axes.legend(frameon=False, fontsize=8, loc="lower left")
     _logarithmic(axes.xaxis, axes.yaxis)
-    axes.set_title(layer["longname"], fontsize=9)
+    _title(axes, layer["longname"], 9)
     axes.set(xlabel="eigenvalue of W^T W", ylabel="density")
 
 
@@ -274,7 +291,7 @@ def _panel(axes: Any, layer: Layer) -> None:
     for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         powers = range(math.ceil(low), math.floor(high) + 1, max(1, round((high - low) / 4)))
         axis.set_ticks(list(powers), [f"1e{power}" for power in powers], fontsize=7)
-    axes.set_title(_tail(layer["longname"], 40), fontsize=7.5)
+    _title(axes, _tail(layer["longname"], 40), 7.5)
 
 
 def _fit(axes: Any, layer: Layer) -> None:
@@ -290,7 +307,7 @@ def _fit(axes: Any, layer: Layer) -> None:
     other = axes.twinx()
     other.plot(places, np.minimum(found.alphas, _ALPHA_CEILING), color=RED, lw=1)
     other.set_ylabel("alpha", color=RED)
-    axes.set_title(layer["longname"], fontsize=9)
+    _title(axes, layer["longname"], 9)
     if _finite(layer.row.get("xmin")):
         axes.axvline(layer["xmin"], color=GREY, lw=0.8, ls=":")
 
@@ -307,7 +324,7 @@ def _bulk(axes: Any, layer: Layer) -> None:
     grid = np.linspace(0.0, end, 500)
     axes.fill_between(grid, kernel_density(x, grid), color=BLUE, alpha=0.35, lw=0)
     axes.plot(grid, density(grid, bulk.sigma, Q), color=RED, lw=1.2)
-    axes.set_title(f"{layer['longname']}: {bulk.num_spikes} beyond the bulk", fontsize=9)
+    _title(axes, f"{layer['longname']}: {bulk.num_spikes} beyond the bulk", 9)
     axes.set(
         xlabel="rescaled singular value" if Q == 1 else "rescaled eigenvalue", ylabel="density"
     )
@@ -368,9 +385,13 @@ def comparison_figure(comparison: ComparisonResult) -> Any:
         records = [record for record in result.to_records() if record["longname"] in own]
         records.sort(key=lambda record: own[record["longname"]])
         where = np.array([own[record["longname"]] for record in records])
-        _alpha_series(axes, where, records, MODELS[index % len(MODELS)], name)
+        _alpha_series(axes, where, records, MODELS[index % len(MODELS)], shown(_tail(name, 40)))
     axes.set(xlabel="matrix, in the order of the first model", ylabel="alpha")
-    axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    legend = axes.legend(
+        frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
 
 
