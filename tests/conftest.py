@@ -6,7 +6,6 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,15 +19,22 @@ REPORT = os.environ.get("DL_TECHNIQUES_VERIFICATION")
 _LIBRARIES: list[Any] = []
 
 
-_COUNT = pytest.StashKey[list[int]]()
+_COUNT = pytest.StashKey[int]()
+
+
+def _component(item: pytest.Item) -> str | None:
+    """The component whose conformance a test checks."""
+    if not item.name.startswith("test_conformance["):
+        return None
+    return item.name.partition("[")[2].partition("-")[0]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one worker run all checks of a component: they share what is built and compiled."""
     for item in items:
-        if item.name.startswith("test_conformance["):
-            component = item.name.partition("[")[2].partition("-")[0]
+        component = _component(item)
+        if component is not None:
             item.add_marker(pytest.mark.xdist_group(component))
 
 
@@ -36,17 +42,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 KEPT_TESTS = 100
 
 
-@pytest.fixture(autouse=True)
-def compiled_functions_are_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Keep a long run on JAX within memory.
 
     JAX keeps every function that it ever compiled; and of what compiling freed, glibc gives
     nothing back of its own accord (1.3 GB of 1.4 after the checks of one convolutional block).
+    Between two checks of one component nothing is dropped: the next needs it again.
     """
-    yield
-    counts = request.config.stash.setdefault(_COUNT, [0])
-    counts[0] += 1
-    if counts[0] % KEPT_TESTS == 0 and "jax" in sys.modules:
+    count = item.config.stash.setdefault(_COUNT, 0) + 1
+    same = nextitem is not None and _component(item) and _component(item) == _component(nextitem)
+    drop = count >= KEPT_TESTS and not same and "jax" in sys.modules
+    item.config.stash[_COUNT] = 0 if drop else count
+    if drop:
         import jax
 
         jax.clear_caches()

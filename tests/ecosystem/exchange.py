@@ -1,14 +1,32 @@
-"""One model of the first components of every kind, and loading it in another process.
+"""Write one whole model and the golden files of a sample, or read both in another process.
 
-Usage: python exchange.py save|load MODEL.keras ARRAYS.npz
+    python exchange.py save FOLDER
+    python exchange.py load FOLDER
+
+Prints one JSON object. One process does both, since starting a backend is what takes long.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
+import golden_files
 import numpy as np
+
+# One of each kind, none for which JAX compiles long.
+SAMPLE = (
+    "AdaptiveSoftmax",
+    "CLIPAccuracy",
+    "F1Loss",
+    "LayerScale",
+    "OrthonormalInitializer",
+    "SoftOrthonormal",
+    "SwiGLUFFN",
+    "ValueRangeConstraint",
+)
 
 
 def build() -> Any:
@@ -42,24 +60,26 @@ def build() -> Any:
     return model
 
 
-def save(model_path: str, arrays_path: str) -> None:
-    """Save the model with an input and its output."""
+def save(folder: Path) -> dict[str, Any]:
+    """Save the model with an input and its output, and the golden files of the sample."""
     from dl_techniques.core import save_model
 
     model = build()
     x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
-    np.savez(arrays_path, x=x, y=model.predict(x, verbose=0))
-    save_model(model, model_path)
+    np.savez(folder / "arrays.npz", x=x, y=model.predict(x, verbose=0))
+    save_model(model, folder / "model.keras")
+    return golden_files.export(folder / "golden", list(SAMPLE))
 
 
-def load(model_path: str, arrays_path: str) -> None:
-    """Load the model, knowing only the core, and print how far its output is off."""
+def load(folder: Path) -> dict[str, Any]:
+    """Load the model, knowing only the core, and say how far its output is off; then the rest."""
     from dl_techniques.core import load_model
 
-    arrays = np.load(arrays_path)
-    difference = np.abs(load_model(model_path).predict(arrays["x"], verbose=0) - arrays["y"])
-    print("DIFFERENCE", float(difference.max()))
+    arrays = np.load(folder / "arrays.npz")
+    outputs = load_model(folder / "model.keras").predict(arrays["x"], verbose=0)
+    difference = float(np.abs(outputs - arrays["y"]).max())
+    return {"difference": difference, **golden_files.verify(folder / "golden")}
 
 
 if __name__ == "__main__":
-    {"save": save, "load": load}[sys.argv[1]](*sys.argv[2:])
+    print(json.dumps({"save": save, "load": load}[sys.argv[1]](Path(sys.argv[2]))))

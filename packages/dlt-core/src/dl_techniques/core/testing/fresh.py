@@ -21,6 +21,7 @@ _SERVER = """
 import json, sys
 import keras, numpy as np
 from dl_techniques.core import load_model, registry
+from dl_techniques.core.testing.differentiation import whole_call
 
 registry.list()
 modules, names = set(sys.modules), set(keras.saving.get_custom_objects())
@@ -29,7 +30,8 @@ for line in sys.stdin:
     try:
         model = load_model(request["model"])
         inputs = [np.load(path) for path in request["inputs"]]
-        outputs = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+        call = lambda *x: model(list(x) if len(x) > 1 else x[0], training=False)
+        outputs = whole_call(call)(*map(keras.ops.convert_to_tensor, inputs))
         flat = [keras.ops.convert_to_numpy(t) for t in keras.tree.flatten(outputs)]
         for index, array in enumerate(flat):
             np.save(f"{request['folder']}/output_{index}.npy", array)

@@ -92,14 +92,14 @@ class GroupQueryAttention(AttentionLayer):
         >>> import numpy as np
         >>> from dl_techniques.layers import GroupQueryAttention
         >>> layer = GroupQueryAttention(num_heads=4, num_kv_heads=2, rope_theta=10000.0)
-        >>> x = np.ones((2, 5, 16), "float32")
+        >>> x = np.ones((2, 5, 8), "float32")
         >>> tuple(layer(x, use_causal_mask=True).shape)
-        (2, 5, 16)
+        (2, 5, 8)
         >>> cache = layer.make_cache(batch_size=2, length=8)
         >>> y, cache = layer(x, cache=cache)  # then token by token
         >>> y, cache = layer(x[:, -1:], cache=cache)
         >>> tuple(y.shape), int(cache["index"])
-        ((2, 1, 16), 6)
+        ((2, 1, 8), 6)
 
     References:
         Ainslie et al., "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head
@@ -289,7 +289,7 @@ class GroupQueryAttention(AttentionLayer):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Grouped heads; one key head with rotation; a normalized causal window."""
+        """Grouped heads; one key head with rotation and norms in a causal window."""
         tokens = TensorSpec((2, 5, 8))
         yield Example(
             cls,
@@ -299,16 +299,17 @@ class GroupQueryAttention(AttentionLayer):
         )
         yield Example(
             cls,
-            {"num_heads": 2, "num_kv_heads": 1, "head_dim": 6, "rope_theta": 100.0},
-            tokens,
-            name="one_key_head_rotary",
-        )
-        yield Example(
-            cls,
-            {"num_heads": 2, "num_kv_heads": 2, "sliding_window": 3, "qk_norm": True},
+            {
+                "num_heads": 2,
+                "num_kv_heads": 1,
+                "head_dim": 6,
+                "rope_theta": 100.0,
+                "sliding_window": 3,
+                "qk_norm": True,
+            },
             tokens,
             call={"use_causal_mask": True},
-            name="causal_window",
+            name="one_key_head",
         )
 
     @classmethod

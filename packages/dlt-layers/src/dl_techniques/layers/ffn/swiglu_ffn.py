@@ -106,13 +106,11 @@ class SwiGLUFFN(GatedFeedForward):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """An explicit width, and the width by the rule with biases and dropout."""
-        traits = frozenset({"permutation_equivariant"})
-        yield Example(cls, {"hidden_dim": 6}, TensorSpec((2, 3, 4)), traits=traits)
+        """The width by the rule with biases, and an explicit width with dropout."""
         rule = {"ffn_multiple_of": 4, "output_dim": 5, "use_bias": True}
         yield Example(cls, rule, TensorSpec((2, 3)), name="by_rule")
         drops = {"hidden_dim": 8, "dropout": 0.5, "seed": 1}
-        traits = frozenset({"stochastic"})
+        traits = frozenset({"stochastic", "permutation_equivariant"})
         yield Example(cls, drops, TensorSpec((2, 3, 4)), traits=traits, name="dropout")
 
     @classmethod

@@ -75,9 +75,9 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
     Example:
         >>> import keras
         >>> from dl_techniques.layers import ConvolutionalTransformerBlock
-        >>> layer = ConvolutionalTransformerBlock(num_heads=2)
-        >>> tuple(layer(keras.ops.ones((1, 7, 6, 8))).shape)
-        (1, 7, 6, 8)
+        >>> layer = ConvolutionalTransformerBlock(num_heads=2, mlp_ratio=1.0)
+        >>> tuple(layer(keras.ops.ones((2, 3, 4, 4))).shape)
+        (2, 3, 4, 4)
 
     References:
         Wu et al., "CvT: Introducing Convolutions to Vision Transformers", arXiv:2103.15808.
@@ -230,8 +230,8 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Both projections."""
-        image = TensorSpec((2, 4, 3, 4))
-        config = {"num_heads": 2, "mlp_ratio": 2.0, "qkv_bias": False}
+        image = TensorSpec((2, 3, 4, 4))
+        config = {"num_heads": 2, "mlp_ratio": 1.0, "qkv_bias": False}
         yield Example(cls, {**config, "projection": "linear"}, image, name="linear")
         yield Example(cls, config, image, traits=frozenset({"couples_batch"}), name="conv")
 

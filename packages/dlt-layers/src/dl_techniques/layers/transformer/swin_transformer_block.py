@@ -72,9 +72,9 @@ class SwinTransformerBlock(ChannelsLastLayer):
     Example:
         >>> import keras
         >>> from dl_techniques.layers import SwinTransformerBlock
-        >>> layer = SwinTransformerBlock(8, num_heads=2, window_size=4, shift_size=2)
-        >>> tuple(layer(keras.ops.ones((1, 9, 10, 8))).shape)
-        (1, 9, 10, 8)
+        >>> layer = SwinTransformerBlock(4, num_heads=2, window_size=2, shift_size=1, mlp_ratio=2.0)
+        >>> tuple(layer(keras.ops.ones((2, 5, 4, 4))).shape)
+        (2, 5, 4, 4)
 
     References:
         Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows",

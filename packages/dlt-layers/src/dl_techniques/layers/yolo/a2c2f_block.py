@@ -65,8 +65,8 @@ class A2C2fBlock(Composite):
     Example:
         >>> import keras
         >>> from dl_techniques.layers import A2C2fBlock
-        >>> tuple(A2C2fBlock(64, area=4)(keras.ops.ones((1, 4, 6, 8))).shape)
-        (1, 4, 6, 64)
+        >>> tuple(A2C2fBlock(8, use_attention=False)(keras.ops.ones((2, 2, 3, 4))).shape)
+        (2, 2, 3, 8)
 
     References:
         Tian et al., "YOLOv12: Attention-Centric Real-Time Object Detectors", arXiv:2502.12524.
@@ -174,18 +174,12 @@ class A2C2fBlock(Composite):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Attention with and without residual, and a chain of `C3kBlock`s."""
-        small = {"filters": 32, "expansion": 1.0, "pe_kernel_size": 3}
-        yield Example(cls, {**small, "area": 2}, TensorSpec((2, 2, 3, 4)), traits=BATCH_NORMALIZED)
-        yield Example(
-            cls,
-            {**small, "residual": True},
-            TensorSpec((2, 2, 2, 32)),
-            name="residual",
-            traits=BATCH_NORMALIZED,
-        )
-        plain = {"filters": 8, "n": 2, "use_attention": False}
-        yield Example(cls, plain, TensorSpec((2, 3, 4, 4)), name="c3k", traits=BATCH_NORMALIZED)
+        """Attention within areas with a residual, and a `C3kBlock` to other channels."""
+        small: dict[str, Any] = {"filters": 32, "expansion": 1.0, "pe_kernel_size": 3}
+        small |= {"area": 2, "mlp_ratio": 1.0, "residual": True}
+        yield Example(cls, small, TensorSpec((2, 2, 3, 32)), traits=BATCH_NORMALIZED)
+        plain = {"filters": 8, "use_attention": False}
+        yield Example(cls, plain, TensorSpec((2, 2, 3, 4)), name="c3k", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -56,8 +56,8 @@ class AreaAttention(ChannelsLastLayer):
     Example:
         >>> import keras
         >>> from dl_techniques.layers import AreaAttention
-        >>> tuple(AreaAttention(num_heads=2, area=4)(keras.ops.ones((1, 4, 6, 8))).shape)
-        (1, 4, 6, 8)
+        >>> tuple(AreaAttention(num_heads=2, area=4)(keras.ops.ones((2, 3, 4, 8))).shape)
+        (2, 3, 4, 8)
 
     References:
         Tian et al., "YOLOv12: Attention-Centric Real-Time Object Detectors", arXiv:2502.12524.
@@ -140,14 +140,10 @@ class AreaAttention(ChannelsLastLayer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """The whole map, and areas that end within rows."""
-        yield Example(
-            cls,
-            {"num_heads": 2, "pe_kernel_size": 3},
-            TensorSpec((2, 3, 4, 8)),
-            traits=BATCH_NORMALIZED,
-        )
-        areas = {"num_heads": 2, "area": 4, "pe_kernel_size": 3}
-        yield Example(cls, areas, TensorSpec((2, 6, 2, 4)), name="areas", traits=BATCH_NORMALIZED)
+        image = TensorSpec((2, 3, 4, 8))
+        whole = {"num_heads": 2, "pe_kernel_size": 3}
+        yield Example(cls, whole, image, traits=BATCH_NORMALIZED)
+        yield Example(cls, {**whole, "area": 4}, image, name="areas", traits=BATCH_NORMALIZED)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
