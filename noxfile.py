@@ -46,6 +46,7 @@ BACKEND_FREE = (
     "tests/ecosystem/test_sources.py",
 )
 TEST_TOOLS = (
+    "distributed",
     "hypothesis",
     "joblib",
     "matplotlib",
@@ -181,7 +182,9 @@ def oracles(session: nox.Session) -> None:
         environment = _environment(backend.name) | {"DL_TECHNIQUES_VERIFICATION": str(report)}
         folders = ["tests/dlt-layers", "tests/dlt-losses"]
         folders += [] if number else ["tests/dlt-weightwatcher/arrays/oracles"]
-        session.run("pytest", *folders, *rest, env=environment)
+        # What compares stands beside the conformance of the same components, which it is not.
+        selection = ("--ignore-glob=*/test_conformance.py", *NOT_SLOW)
+        session.run("pytest", *PARALLEL, *selection, *folders, *rest, env=environment)
     if not session.posargs:
         session.run("python", "docs/write_verification.py", str(report), "docs/verification.md")
 

@@ -54,7 +54,7 @@ def test_every_component_of_a_release_is_still_known(archive: Path, tmp_path: Pa
     unknown = {path.stem: report.problems for path in files
                if not (report := inspect_model(path)).loadable}  # fmt: skip
     assert unknown == {}
-    assert len(files) >= 78
+    assert len(files) >= 83
 
 
 def test_an_archived_file_gives_what_it_gave(tmp_path: Path) -> None:

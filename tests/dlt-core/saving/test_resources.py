@@ -19,6 +19,7 @@ from model_forge import Forge, component, dense, layer, sequential, with_dataset
 
 MIB = 1 << 20
 MEASURE = Path(__file__).with_name("measure.py")
+FUZZ = str(MEASURE.parents[2] / "fuzz")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 
 
@@ -27,7 +28,7 @@ def measure(action: str, file: Path) -> dict[str, Any]:
         [sys.executable, str(MEASURE), action, str(file)],
         env={
             **os.environ,
-            "PYTHONPATH": str(MEASURE.parents[2] / "fuzz"),
+            "PYTHONPATH": os.pathsep.join((FUZZ, os.environ.get("PYTHONPATH", ""))),
             "TF_CPP_MIN_LOG_LEVEL": "3",
         },
         capture_output=True,

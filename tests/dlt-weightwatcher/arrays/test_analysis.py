@@ -286,6 +286,18 @@ def test_random_options_are_seeded(weights):
     assert first[0]["max_rand_eval"] != other[0]["max_rand_eval"]
 
 
+@pytest.mark.parametrize("shape", [(150, 150), (40, 60)])
+def test_a_state_dict_of_torch_gives_the_rows_of_keras(shape):
+    kernel = np.random.default_rng(0).standard_t(3, shape).astype("float32")
+    a, b = (
+        analyze_model({name: np.ascontiguousarray(array)}, n_jobs=1, vectors=True)[0]
+        for name, array in (("d/kernel", kernel), ("d.weight", kernel.T))
+    )
+    names = a.row.keys() - {"name", "longname", "path", "layer_type"}
+    assert {k: a[k] for k in names} == {k: b[k] for k in names}
+    assert np.array_equal(a.esd, b.esd)
+
+
 @pytest.mark.parametrize("parallel", ["threads", "loky"])
 def test_workers_change_no_bit(weights, parallel):
     options = {"randomize": True, "mp_fit": True, "bootstrap": 5}

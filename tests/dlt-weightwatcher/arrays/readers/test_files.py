@@ -222,7 +222,7 @@ def test_checkpoints_of_torch_without_torch(tmp_path, heavy, compression):
         "epoch": 3,
     }
     torch_archive(tmp_path / "m.pt", entries, storages, compression)
-    expected = {"a": heavy, "t": heavy[:100].T, "b": heavy[10:60]}
+    expected = {"a.weight": heavy, "t.weight": heavy[:100].T, "b.weight": heavy[10:60]}
     assert rows(tmp_path / "m.pt") == rows(expected)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from dl_techniques.weightwatcher.matrices import Part, plan, stack_of
 from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.numerics.threads import single_threaded
 from dl_techniques.weightwatcher.readers.values import Difference
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError, Weight
 from dl_techniques.weightwatcher.row import Finding, analyse, describe, unfit
@@ -170,9 +171,7 @@ def _results(
 
 def _one(index: int, job: Job, settings: Settings) -> tuple[int, Finding]:
     """One job with one BLAS thread: the bits do not depend on how many workers there are."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    with single_threaded():
         return index, perform(job, settings)
 
 

@@ -86,7 +86,10 @@ def plan(weight: Weight, settings: Settings) -> list[Part] | str:
             return "no matrix: it has fewer than two axes longer than 1"
     head: list[Step] = [] if squeezed == shape else [("reshape", squeezed)]
     if len(squeezed) == 2:
-        return _plain(weight, squeezed, head, settings)
+        parts = _plain(weight, squeezed, head, settings)
+        return (
+            [_inputs_first(part) for part in parts] if _outputs_first(weight, settings) else parts
+        )
     return _convolution(weight, squeezed, head, settings)
 
 
@@ -129,6 +132,17 @@ def _plain(
     if _PACKED.search(weight.path) and max(shape) == 3 * min(shape):
         return _split(shape, 0 if rows > columns else 1, ("q", "k", "v"), head)
     return [_part("", (*head, ("reshape", (1, rows, columns))), 1, rows, columns)]
+
+
+def _outputs_first(weight: Weight, settings: Settings) -> bool:
+    """Whether a matrix is stored as torch does it; the reference takes it as it is."""
+    stored = weight.layout == "torch" and not weight.kind.startswith("Embedding")
+    return stored and settings.compat is None
+
+
+def _inputs_first(part: Part) -> Part:
+    """As Keras stores it, so that both give the same bits."""
+    return part._replace(steps=(*part.steps, ("transpose", (0, 2, 1))))
 
 
 def _gates(shape: tuple[int, ...], axis: int, gates: int, settings: Settings) -> list[Part]:

@@ -102,7 +102,7 @@ class WeightWatcher:
         return self.get_details().layer(layer).esd
 
     def get_weights(self, layer: str | int, model: Any = None) -> list[Array]:
-        """The matrices that make up one row.
+        """The matrices that make up one row, inputs x outputs.
 
         Args:
             layer: The row's name or id.

@@ -25,7 +25,7 @@ def localization(matrix: Any, xmin: float) -> dict[str, float]:
         matrix: Two axes, in either orientation.
         xmin: The smallest eigenvalue of the tail.
     """
-    evals, vectors = np.linalg.eigh(gram(matrix))
+    evals, vectors = np.linalg.eigh(gram(matrix), UPLO="U")
     sizes = np.abs(vectors)
     values = {
         "vec_entropy": np.array([_histogram_entropy(v) for v in sizes.T]),

@@ -8,11 +8,13 @@ memory map, an array and any number of workers give the same bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.numerics.lapack import routines_for
 
 _BLOCK: Final = 1 << 21  # numbers of a block: 16 MB in double precision
 # From here on a product of its own for each slice, which takes half the operations, is faster.
@@ -52,7 +54,12 @@ class NotFiniteError(ValueError):
 
 
 def spectrum(
-    stack: Any, *, precision: str = "float64", method: str = "auto", exact: bool = False
+    stack: Any,
+    *,
+    precision: str = "float64",
+    method: str = "auto",
+    exact: bool = False,
+    device: str | None = None,
 ) -> Spectrum:
     """Eigenvalues of W^T W of each slice.
 
@@ -62,6 +69,7 @@ def spectrum(
         method: `"gram"`; `"svd"`, slower and exact for small eigenvalues too; `"auto"` takes
             the Gram matrix and, where `exact` asks for it, the SVD of whatever that cannot resolve.
         exact: Whether small eigenvalues matter.
+        device: Where to compute with Gram matrices; by default with NumPy.
 
     Raises:
         NotFiniteError: If an entry is NaN or infinite.
@@ -69,8 +77,11 @@ def spectrum(
     scale = _scale(stack, precision)
     if method == "svd":
         return Spectrum(_by_svd(stack, scale), True)
-    grams = _grams(stack, np.dtype(precision), scale)
-    evals = np.concatenate([_eigvalsh(gram) for gram in grams])
+    if device is None:
+        grams = _grams(stack, np.dtype(precision), scale)
+        evals = np.concatenate([_eigvalsh(matrices) for matrices in grams])
+    else:
+        evals = _on_device(stack, np.dtype(precision), scale, device)
     with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
         evals = np.maximum(evals.astype(np.float64), 0.0) * np.float64(scale) ** 2
     resolved = bool((evals[:, 0] > _RESOLUTION * evals[:, -1]).all())
@@ -80,7 +91,7 @@ def spectrum(
 
 
 def gram(matrix: Any, dtype: Any = np.float64, scale: float = 1.0) -> Array:
-    """W^T W on the shorter side, accumulated over blocks of the longer one.
+    """The upper triangle of W^T W on the shorter side, accumulated over blocks of the longer one.
 
     Args:
         matrix: Two axes, in either orientation, possibly a memory map.
@@ -92,9 +103,8 @@ def gram(matrix: Any, dtype: Any = np.float64, scale: float = 1.0) -> Array:
     """
     short = min(matrix.shape)
     total = np.zeros((short, short), _computed(matrix, dtype))
-    with np.errstate(invalid="ignore", over="ignore"):  # told apart below
-        for block in _blocks(matrix, dtype, scale):
-            total += _product(block)
+    for block in _blocks(matrix, dtype, scale):
+        _add_product(block, total)
     if not np.isfinite(np.einsum("ii->i", total)).all():
         raise _not_finite(matrix)
     return total
@@ -123,33 +133,53 @@ def count_nonfinite(array: Any) -> Counts:
     return Counts(nan, inf)
 
 
-def _grams(stack: Any, dtype: np.dtype[Any], scale: float) -> list[Array]:
+def _grams(stack: Any, dtype: np.dtype[Any], scale: float) -> Iterator[Array]:
     """Gram matrices, as many slices together as make a block."""
     slices, rows, columns = stack.shape
     together = max(1, _BLOCK // (rows * columns))
     if together == 1:
-        return [gram(matrix, dtype, scale)[None] for matrix in stack]
-    found = []
+        yield from (gram(matrix, dtype, scale)[None] for matrix in stack)
+        return
     for first in range(0, slices, together):
         part = _prepared(tall(stack[first : first + together]), dtype, scale)
-        with np.errstate(invalid="ignore", over="ignore"):  # told apart below
-            if part.shape[2] >= _SINGLY:
-                found.append(np.stack([_product(matrix) for matrix in part]))
-            else:
-                found.append(np.matmul(np.swapaxes(part, 1, 2).conj(), part))
-        if not np.isfinite(np.einsum("kii->ki", found[-1])).all():
+        short = part.shape[2]
+        if short < _SINGLY:
+            with np.errstate(invalid="ignore", over="ignore"):  # told apart below
+                found = np.matmul(np.swapaxes(part, 1, 2).conj(), part)
+        else:
+            found = np.zeros((len(part), short, short), part.dtype)
+            for matrix, total in zip(part, found, strict=True):
+                _add_product(matrix, total)
+        if not np.isfinite(np.einsum("kii->ki", found)).all():
             raise _not_finite(stack)
-    return found
+        yield found
 
 
 def _eigvalsh(grams: Array) -> Array:
-    # NumPy's releases the GIL, SciPy's does not.
+    """The eigenvalues of each; the matrices are destroyed."""
+    routines = routines_for(grams.dtype, grams.shape[1])
+    if routines is not None:
+        return np.stack([routines.eigenvalues(matrix) for matrix in grams])
     try:
-        return np.linalg.eigvalsh(grams)
+        return np.linalg.eigvalsh(grams)  # releases the GIL, which SciPy's does not
     except np.linalg.LinAlgError:  # rare failure to converge: the slower driver is sturdier
         from scipy.linalg import eigh
 
         return np.stack([eigh(g, eigvals_only=True, driver="ev") for g in grams])
+
+
+def _on_device(stack: Any, dtype: np.dtype[Any], scale: float, device: str) -> Array:
+    from dl_techniques.weightwatcher.numerics.device import solver_for
+
+    solver = solver_for(device)
+
+    def finite(matrix: Any) -> Iterator[Array]:
+        for block in _blocks(matrix, dtype, scale):
+            if not np.isfinite(block).all():
+                raise _not_finite(stack)
+            yield block
+
+    return np.stack([solver.eigenvalues(finite(matrix)) for matrix in stack])
 
 
 def _by_svd(stack: Any, scale: float) -> Array:
@@ -163,7 +193,7 @@ def _by_svd(stack: Any, scale: float) -> Array:
         return np.asarray((np.stack(values) * scale) ** 2)
 
 
-def _blocks(matrix: Any, dtype: Any, scale: float) -> Any:
+def _blocks(matrix: Any, dtype: Any, scale: float) -> Iterator[Array]:
     """The rows of the tall matrix, in blocks."""
     turned = tall(matrix)
     step = max(1, _BLOCK // turned.shape[1])
@@ -173,9 +203,18 @@ def _blocks(matrix: Any, dtype: Any, scale: float) -> Any:
 
 def _prepared(block: Any, dtype: Any, scale: float) -> Array:
     """The numbers to multiply; scaled before a cast that might not hold them."""
-    block = np.ascontiguousarray(block)
-    block = block / scale if scale != 1.0 else block
-    return np.asarray(block.astype(_computed(block, dtype), copy=False))
+    array: Array = block / scale if scale != 1.0 else np.asarray(block)
+    dtype = _computed(array, dtype)
+    if array.dtype == dtype and _fits(array):
+        return array
+    # In one pass, and along whichever side the numbers lie closer: BLAS takes both.
+    turned = abs(array.strides[-2]) < abs(array.strides[-1])
+    *leading, rows, columns = array.shape
+    shape = (*leading, columns, rows) if turned else (*leading, rows, columns)
+    copied: Array = np.empty(shape, dtype)
+    copied = np.swapaxes(copied, -1, -2) if turned else copied
+    np.copyto(copied, array, casting="unsafe")
+    return copied
 
 
 def _computed(block: Any, dtype: Any) -> np.dtype[Any]:
@@ -183,10 +222,24 @@ def _computed(block: Any, dtype: Any) -> np.dtype[Any]:
     return np.result_type(dtype, np.complex64) if np.iscomplexobj(block) else np.dtype(dtype)
 
 
-def _product(block: Array) -> Array:
-    # NumPy sees that both are one array, and computes half of the product.
-    product: Array = (block.conj().T if np.iscomplexobj(block) else block.T) @ block
-    return product
+def _fits(block: Array) -> bool:
+    """Whether BLAS takes the block as it lies in memory."""
+    wide, high = block.shape[-1], block.shape[-2]
+    row, column = block.strides[-2:]
+    by_rows = column == block.itemsize and row >= column * wide
+    by_columns = row == block.itemsize and column >= row * high
+    return (by_rows or by_columns) and block.flags.aligned
+
+
+def _add_product(block: Array, total: Array) -> None:
+    """Add X^T X to at least the upper triangle of `total`."""
+    routines = routines_for(block.dtype, block.shape[1])
+    if routines is not None:
+        routines.add_product(block, total)
+        return
+    with np.errstate(invalid="ignore", over="ignore"):  # told apart by the caller
+        # NumPy sees that both are one array, and computes half of the product.
+        total += (block.conj().T if np.iscomplexobj(block) else block.T) @ block
 
 
 def _scale(stack: Any, precision: str) -> float:
