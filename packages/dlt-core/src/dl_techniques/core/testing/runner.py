@@ -120,8 +120,9 @@ def run(check: Check, subject: Subject, reason: str | None = None) -> CheckResul
             check.function(subject)
     except NotApplicable as answer:
         status, message = "not_applicable", str(answer)
-    # Whatever a component raises, be it `sys.exit`, is its failure, not the kit's.
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # be it `sys.exit`: it is the component's failure, not the kit's
         status = "failed" if reason is None else "expected_failure"
         text = str(error) or type(error).__name__
         own = isinstance(error, AssertionError)
