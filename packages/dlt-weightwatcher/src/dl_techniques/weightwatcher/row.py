@@ -83,7 +83,13 @@ def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
     step = smallest_step(stack.dtype)
     exact = stack.dtype == np.float64 or settings.compat is not None
     try:
-        found = spectrum(stack, precision=settings.precision, method=settings.method, exact=exact)
+        found = spectrum(
+            stack,
+            precision=settings.precision,
+            method=settings.method,
+            exact=exact,
+            device=settings.device,
+        )
     except NotFiniteError as error:
         row = {"status": "nonfinite", "reason": str(error), "nan_count": error.counts.nan}
         return Finding({**row, "inf_count": error.counts.inf}, np.empty(0))
@@ -311,7 +317,9 @@ def permuted_spectrum(stack: Array, settings: Settings, rng: np.random.Generator
     for matrix in stack:
         flat = np.array(matrix).reshape(-1)
         rng.shuffle(flat)
-        found = spectrum(flat.reshape(1, *matrix.shape), precision=settings.precision)
+        found = spectrum(
+            flat.reshape(1, *matrix.shape), precision=settings.precision, device=settings.device
+        )
         shuffled.append(found.evals.ravel())
     return np.sort(np.concatenate(shuffled))
 

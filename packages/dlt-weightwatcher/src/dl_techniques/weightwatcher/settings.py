@@ -35,6 +35,7 @@ class Settings:
     attention: str = "matrix"
     precision: str = "float64"
     method: str = "auto"
+    device: str | None = None
     fit: str | None = "PL"
     xmin: Any = None
     xmax: int | float | None = None
@@ -73,6 +74,11 @@ class Settings:
                     f"`{name}` must be a positive integer or None. Received: {name}={value!r}"
                 )
         self._check_xmin()
+        if self.device is not None and not isinstance(self.device, str):
+            raise ValueError(
+                "`device` must be None or a text such as 'cpu' or 'cuda:1'. "
+                f"Received: device={self.device!r}"
+            )
         if self.xmax is not None and not (self.xmax > 0 and math.isfinite(self.xmax)):
             raise ValueError(
                 "`xmax` must be a positive number: an integer drops so many of the largest "

@@ -54,7 +54,12 @@ class NotFiniteError(ValueError):
 
 
 def spectrum(
-    stack: Any, *, precision: str = "float64", method: str = "auto", exact: bool = False
+    stack: Any,
+    *,
+    precision: str = "float64",
+    method: str = "auto",
+    exact: bool = False,
+    device: str | None = None,
 ) -> Spectrum:
     """Eigenvalues of W^T W of each slice.
 
@@ -64,6 +69,7 @@ def spectrum(
         method: `"gram"`; `"svd"`, slower and exact for small eigenvalues too; `"auto"` takes
             the Gram matrix and, where `exact` asks for it, the SVD of whatever that cannot resolve.
         exact: Whether small eigenvalues matter.
+        device: Where to compute with Gram matrices; by default with NumPy.
 
     Raises:
         NotFiniteError: If an entry is NaN or infinite.
@@ -71,8 +77,11 @@ def spectrum(
     scale = _scale(stack, precision)
     if method == "svd":
         return Spectrum(_by_svd(stack, scale), True)
-    grams = _grams(stack, np.dtype(precision), scale)
-    evals = np.concatenate([_eigvalsh(matrices) for matrices in grams])
+    if device is None:
+        grams = _grams(stack, np.dtype(precision), scale)
+        evals = np.concatenate([_eigvalsh(matrices) for matrices in grams])
+    else:
+        evals = _on_device(stack, np.dtype(precision), scale, device)
     with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
         evals = np.maximum(evals.astype(np.float64), 0.0) * np.float64(scale) ** 2
     resolved = bool((evals[:, 0] > _RESOLUTION * evals[:, -1]).all())
@@ -157,6 +166,20 @@ def _eigvalsh(grams: Array) -> Array:
         from scipy.linalg import eigh
 
         return np.stack([eigh(g, eigvals_only=True, driver="ev") for g in grams])
+
+
+def _on_device(stack: Any, dtype: np.dtype[Any], scale: float, device: str) -> Array:
+    from dl_techniques.weightwatcher.numerics.device import solver_for
+
+    solver = solver_for(device)
+
+    def finite(matrix: Any) -> Iterator[Array]:
+        for block in _blocks(matrix, dtype, scale):
+            if not np.isfinite(block).all():
+                raise _not_finite(stack)
+            yield block
+
+    return np.stack([solver.eigenvalues(finite(matrix)) for matrix in stack])
 
 
 def _by_svd(stack: Any, scale: float) -> Array:
