@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import inspect
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -49,6 +51,13 @@ class Subject:
         self.cls = example.cls
         self.strict_documentation = strict_documentation
         self.declaration = declaration_of(example.cls)
+        containers = (list, dict, set)
+        self.given = {
+            name: copy.deepcopy(value)
+            for name, value in example.config.items()
+            if isinstance(value, containers)
+        }
+        """The arguments that a constructor could change, as they were."""
 
     @property
     def id(self) -> str:
@@ -132,6 +141,25 @@ class Subject:
         instance = self.create(**overrides)
         self.call(instance, self.symbols(), training=None)
         return instance
+
+    @contextlib.contextmanager
+    def policy(self, name: str) -> Iterator[dict[str, str]]:
+        """What to create an instance with, so that it computes under a dtype policy.
+
+        A layer is told its own; those of a model follow that of the process.
+
+        Args:
+            name: The policy's name.
+        """
+        if self.kind != "model":
+            yield {"dtype": name}
+            return
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(name)
+        try:
+            yield {}
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def symbols(self) -> dict[str | int, Any]:
         """Symbolic inputs of the example's shapes and dtypes."""
