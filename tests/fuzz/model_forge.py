@@ -85,6 +85,31 @@ def sequential(*layers: Config, inputs: int = 4, **more: Any) -> Config:
     return keras_object("keras", "Sequential", config, build_config=shape, **more)
 
 
+def output_of(name: str, call: int = 0, tensor: int = 0) -> Any:
+    config = {"shape": [None, 4], "dtype": "float32", "keras_history": [name, call, tensor]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def called(part: Config, name: str, *given: Any) -> Config:
+    """A layer of a functional model, with one call for each of what it is given."""
+    calls = [{"args": [tensor], "kwargs": {}} for tensor in given]
+    return {**part, "name": name, "inbound_nodes": calls}
+
+
+def functional(*layers: Config, output: str = "b") -> Config:
+    first = layer("InputLayer", {"batch_shape": [None, 4], "dtype": "float32"}, label="i")
+    del first["config"]["trainable"]
+    config = {
+        "name": "functional",
+        "trainable": True,
+        "layers": [called(first, "i"), *layers],
+        "input_layers": ["i", 0, 0],
+        "output_layers": [output, 0, 0],
+    }
+    made = keras_object("keras.src.models.functional", "Functional", config)
+    return {**made, "registered_name": "Functional"}
+
+
 Fill = Callable[[h5py.File], None]
 
 

@@ -41,8 +41,13 @@ def seeds(folder: Path) -> list[tuple[bytes, bool]]:
     vocabulary = sequential(
         layer("StringLookup", {"vocabulary": None}), component("evil>Evil", "Evil"), dense()
     )
+    graph = forge.functional(
+        forge.called(dense(), "b", forge.output_of("a")),
+        forge.called(dense(4), "a", forge.output_of("i"), forge.output_of("b")),
+    )
     files = [
         Forge(),
+        Forge(graph),
         Forge(compiled, _chunked),
         Forge(vocabulary, _halves).add("assets/layers/string_lookup/vocabulary.txt", b"a\nb"),
     ]

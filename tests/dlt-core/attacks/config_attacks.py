@@ -223,6 +223,24 @@ configs(
     spectrogram_bomb=lambda c: sequential(
         layer("MelSpectrogram", {"fft_length": 10**6, "num_mel_bins": 10**6})
     ),
+    normalization_bomb=lambda c: sequential(
+        layer(
+            "Normalization",
+            {"axis": -1, "mean": 0.0, "variance": 1.0},
+            build_config={"input_shape": [None, 10**9]},
+        )
+    ),
+    ngrams_bomb=lambda c: sequential(layer("TextVectorization", {"ngrams": 10**9})),
+    thresholds_bomb=lambda c: sequential(
+        compile_config={
+            "metrics": [keras_object("keras.metrics", "AUC", {"num_thresholds": 10**9})]
+        }
+    ),
+    confusion_bomb=lambda c: sequential(
+        compile_config={
+            "metrics": [keras_object("keras.metrics", "MeanIoU", {"num_classes": 10**5})]
+        }
+    ),
     huge_integer=lambda c: sequential(
         {**dense(), "build_config": {"input_shape": [None, 1 << 70]}}
     ),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from graph_attacks import SOUND
 from model_attacks import ATTACKS, Attack
 from model_forge import Forge, seal
 
@@ -40,6 +41,10 @@ def test_the_sound_file_is_accepted(tmp_path: Path, sealed: bool) -> None:
     assert report.problems == ()
     assert report.loadable
     assert report.parameters == 15
+
+
+def test_a_layer_may_be_used_before_and_after_another(tmp_path: Path) -> None:
+    assert inspect_model(Forge(SOUND).write(tmp_path / "sound.keras")).problems == ()
 
 
 @pytest.mark.parametrize("attack", EARLY, ids=lambda attack: attack.name)

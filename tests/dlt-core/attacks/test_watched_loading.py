@@ -25,7 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         [sys.executable, str(HERE / "watched_loading.py"), str(folder), str(answer)],
         env={
             **os.environ,
-            "PYTHONPATH": f"{FUZZ}{os.pathsep}{HERE}",
+            "PYTHONPATH": os.pathsep.join((str(FUZZ), str(HERE), os.environ.get("PYTHONPATH", ""))),
             "TF_CPP_MIN_LOG_LEVEL": "3",
             # What JAX writes to its own cache would be taken for a deed of the file.
             "JAX_ENABLE_COMPILATION_CACHE": "false",

@@ -204,6 +204,14 @@ def test_interruption_and_a_closed_pipe_are_quiet(capsys, monkeypatch):
     assert child.stdout == b"{"
 
 
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 1)])
+def test_a_stream_that_the_caller_closed_is_no_defect(closed, code):
+    arguments = "list --json" if code == 0 else "info no_such_component"
+    command = f"{sys.executable} -m dl_techniques.core.cli {arguments} {closed}"
+    child = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (child.returncode, child.stdout, child.stderr) == (code, b"", b"")
+
+
 def test_text_of_others_cannot_reach_the_terminal(capsys):
     from dl_techniques.core.cli.output import complain, say
 

@@ -19,6 +19,7 @@ IMPORTS = {
     "recursion": ("def f(): f()\nf()", "RecursionError"),
     "exit": ("import sys; sys.exit(3)", "SystemExit: 3"),
     "silent_exit": ("raise SystemExit", "SystemExit"),
+    "own_base": ("class Stop(BaseException): pass\nraise Stop('now')", "Stop: now"),
     "name_error": ("undefined", "NameError"),
     "unshowable": (
         "class E(Exception):\n    def __str__(self): raise ValueError\nraise E",
@@ -83,6 +84,14 @@ Gate.__dl_component__ = declaration_of(Gate)._replace(id={id!r})
 """
 
 
+TRAP = """
+class Trap:
+    def __getattribute__(self, name):
+        raise ValueError(name)
+
+Gate = Trap()
+"""
+
 LIES = {
     "undeclared": "not declared",
     "other_id": "Other",
@@ -90,6 +99,7 @@ LIES = {
     "unsafe": "unsafe=True",
     "forged": "registered with Keras",
     "no_object": "not declared",
+    "trap": "is no component: looking at",
 }
 
 
@@ -107,6 +117,7 @@ def test_an_object_that_contradicts_its_manifest_is_refused(
         "unsafe": tools.function(name, "Gate", unsafe=True),
         "forged": FORGED.format(other=f"{package}>Another", id=name),
         "no_object": f"Gate = {name!r}",
+        "trap": TRAP,
     }
     site.package(package, {"gate": sources[lie]})
     site.metadata(package, entry_points=tools.components_group(package))
@@ -115,7 +126,7 @@ def test_an_object_that_contradicts_its_manifest_is_refused(
     with pytest.raises(ContractMismatch, match=f"{package} 1.0") as refusal:
         registry.load(name)
     assert LIES[lie] in str(refusal.value)
-    assert "components.json" in str(refusal.value)
+    assert "components.json" in str(refusal.value) or lie == "trap"
     assert refusal.value.distribution == package
     assert registry.load(healthy)("x") == "x"
 

@@ -38,6 +38,7 @@ def answers(registry: Registry, hook: str, **arguments: Any) -> dict[str, Any]:
 LOADING = {
     "import_error": ("import there_is_no_such_module", "ModuleNotFoundError"),
     "exit": ("import sys; sys.exit(0)", "SystemExit"),
+    "own_base": ("class Stop(BaseException): pass\nraise Stop('now')", "Stop: now"),
     "recursion": ("def f(): f()\nf()", "RecursionError"),
     "syntax": ("def (", "SyntaxError"),
     "wrong_signature": (HEAD + "@hookimpl\ndef dl_doctor(nonsense): return []", "nonsense"),
@@ -82,6 +83,7 @@ def test_an_entry_point_that_names_nothing_good(site: Any, value: str, cause: st
 CALLING = {
     "raises": ("raise RuntimeError('oops')", "RuntimeError: oops"),
     "exits": ("raise SystemExit(1)", "SystemExit: 1"),
+    "stops": ("raise GeneratorExit('now')", "GeneratorExit: now"),
     "text": ("return 'a text'", "iterable of objects"),
     "number": ("return 7", "TypeError"),
     "wrong_items": ("return [1, 2]", "expected `Problem`s"),

@@ -274,3 +274,22 @@ def test_a_layer_that_uses_it_keeps_its_configuration(norm: Any) -> None:
     assert len(again.weights) in {0, len(block.weights)}
     np.testing.assert_allclose(keras.ops.convert_to_numpy(again(x)), y, rtol=1e-6)
     assert len(again.weights) == len(block.weights)
+
+
+def test_fresh_copies_of_a_configuration_have_names_of_their_own() -> None:
+    config = keras.saving.serialize_keras_object(keras.layers.LayerNormalization())
+    first, second = (resolve(config, kind="layer", fresh=True) for _ in range(2))
+    assert first.name != second.name
+
+
+def test_a_class_is_stored_as_the_name_that_it_is_found_by() -> None:
+    block = Chooses(keras.layers.LayerNormalization)
+    assert block.get_config()["norm"] == "LayerNormalization"
+    with pytest.raises(TypeError, match="cannot be stored"):
+        Chooses(type("Stray", (keras.layers.Layer,), {})).get_config()
+
+
+class Chooses(Layer):
+    def __init__(self, norm: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.norm = norm

@@ -60,4 +60,4 @@ def test_the_loader_on_what_the_reader_accepts() -> None:
     report = fuzz("--count", "200", "--start", "1000000", *kinds, "--load")
     assert report["violations"] == []
     assert report["slowest"] < 5
-    assert all(report["counts"][f"{kind}: loaded"] > 5 for kind in ("config", "weights"))
+    assert all(report["counts"][f"{kind}: loaded"] > 2 for kind in ("config", "weights"))

@@ -8,6 +8,7 @@ from keras import ops
 from mutants import MUTANTS, VECTORS, mutant
 
 from dl_techniques.core import (
+    Component,
     Constraint,
     Example,
     Initializer,
@@ -62,6 +63,58 @@ class LastBatchOnly(NeverResets):
 
     def reset_state(self):
         self.total.assign(0.0)
+
+
+@mutant("metric_state", kind="metric", inputs=PAIR)
+class KeepsItsSumInPython(Metric):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.total = 0.0
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total += float(ops.convert_to_numpy(ops.sum(ops.cast(y_pred, "float32"))))
+
+    def result(self):
+        return ops.convert_to_tensor(self.total)
+
+
+@mutant("metric_weights", kind="metric", inputs=PAIR)
+class IgnoresWeights(NeverResets):
+    def reset_state(self):
+        self.total.assign(0.0)
+
+
+@mutant("schedule_contract", kind="schedule", inputs=None)
+class DividesByTheStep(Component, keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, rate=0.1):
+        self.rate = rate
+
+    def __call__(self, step):
+        return self.rate / ops.cast(step, "float32")
+
+
+class Steps(Component, keras.optimizers.Optimizer):
+    def __init__(self, learning_rate=0.01, speed=1.0, name="steps", **kwargs):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.speed = speed
+
+    def get_config(self):
+        return keras.optimizers.Optimizer.get_config(self)
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = self.speed * ops.cast(learning_rate, variable.dtype)
+        self.assign_sub(variable, rate * gradient)
+
+
+@mutant("optimizer_contract", kind="optimizer", inputs=None)
+class NeverSteps(Steps):
+    def update_step(self, gradient, variable, learning_rate):
+        pass
+
+
+@mutant("optimizer_contract", kind="optimizer", inputs=None, config={"speed": 2.0})
+class ForgetsItsSpeed(Steps):
+    pass
 
 
 @mutant("metric_before_updates", kind="metric", inputs=PAIR)

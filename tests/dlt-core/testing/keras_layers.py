@@ -84,7 +84,6 @@ _LAYERS = [
     ("AlphaDropout", {"rate": 0.5, "seed": 1}, V, NOISE),
     ("ActivityRegularization", {"l2": 0.1}, V, ("elementwise",)),
     ("SimpleRNN", {"units": 3}, S, ()),
-    ("LSTM", {"units": 3}, S, ()),
     ("LSTM", {"units": 3, "return_sequences": True}, S, ()),
     ("GRU", {"units": 3}, S, ()),
     ("Bidirectional", {"layer": Fresh(lambda: keras.layers.LSTM(2))}, S, ()),

@@ -6,11 +6,13 @@ The good control at the end passes everything, so that a check cannot be right b
 from __future__ import annotations
 
 import broken_layers  # noqa: F401 - its classes add themselves to MUTANTS
+import broken_quietly  # noqa: F401
 import keras
 import pytest
 from broken_parts import PAIR
 from keras import ops
 from mutants import MUTANTS, TOKENS, VECTORS, Dense
+from sound_parts import EXAMPLES
 
 from dl_techniques.core import Component, Example, Loss, Rejection, component
 from dl_techniques.core.testing import CHECKS, check_component
@@ -90,6 +92,7 @@ class ControlCallback(Component, keras.callbacks.Callback):
         Example(Control, {"units": 4}, TOKENS, name="tokens"),
         Example(ControlLoss, {}, PAIR),
         Example(ControlCallback, {"target": 2.0}),
+        *EXAMPLES,
     ],
     ids=lambda example: f"{example.cls.__name__}-{example.name}",
 )

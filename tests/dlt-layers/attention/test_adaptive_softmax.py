@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from dl_techniques.core.testing.differentiation import value_and_gradients
+from dl_techniques.core.testing.differentiation import value_and_gradients, whole_call
 from dl_techniques.layers.attention.adaptive_multi_head_attention import AdaptiveMultiHeadAttention
 from dl_techniques.layers.attention.adaptive_softmax import COEFFICIENTS, AdaptiveSoftmax
 
@@ -42,9 +42,8 @@ def entropy(p):
 
 
 @pytest.mark.parametrize("size", [2, 9, 100, 1000])
-@pytest.mark.parametrize("scale", [0.0, 0.5, 3.0, 20.0])
-def test_equals_the_closed_form(size, scale, verify):
-    z = draw(4, 3, size, scale=scale)
+def test_equals_the_closed_form(size, verify):
+    z = np.concatenate([draw(4, 3, size, scale=scale) for scale in (0.0, 0.5, 3.0, 20.0)])
     verify(NAME, "closed form in float64", AdaptiveSoftmax()(z), closed_form(z))
 
 
@@ -141,12 +140,12 @@ def test_attention_applies_the_closed_form_to_its_logits(verify):
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_without_adaption_it_is_keras_multi_head_attention(causal, verify):
-    layer = AdaptiveMultiHeadAttention(3, 4, value_dim=5, entropy_threshold=float("inf"))
-    peer = keras.layers.MultiHeadAttention(3, 4, value_dim=5)
+    layer = AdaptiveMultiHeadAttention(2, 4, value_dim=3, entropy_threshold=float("inf"))
+    peer = keras.layers.MultiHeadAttention(2, 4, value_dim=3)
     query, value = draw(2, 6, 8), draw(2, 6, 7, seed=1)
     mask = np.random.default_rng(2).random((2, 6, 6)) > 0.3
     mask |= np.eye(6, dtype=bool)
-    layer(query, value)
+    layer.build(query.shape, value.shape)
     # Not called without scores: on JAX, Keras 3.15.1 refuses values wider than keys there.
     peer.build(query.shape, value.shape)
     # Keras makes its weights in the order query, key, value too.
@@ -156,7 +155,8 @@ def test_without_adaption_it_is_keras_multi_head_attention(causal, verify):
         ours.assign(weight.reshape(ours.shape))
     how = {"attention_mask": mask, "use_causal_mask": causal, "return_attention_scores": True}
     oracle = f"keras.layers.MultiHeadAttention {keras.__version__}"
-    for ours, theirs in zip(layer(query, value, **how), peer(query, value, **how), strict=True):
+    outputs = (whole_call(lambda q, v, x=x: x(q, v, **how))(query, value) for x in (layer, peer))
+    for ours, theirs in zip(*outputs, strict=True):
         verify(MHA, oracle, array(ours), array(theirs), tolerance=2e-5)
 
 

@@ -158,3 +158,13 @@ def test_equals_diffllama(kv_heads, transformers, agree):
         oracle=f"transformers DiffLlamaAttention {transformers.__version__}",
         tolerance=5e-5,
     )
+
+
+def test_a_mask_of_each_head_hides_in_both_maps():
+    """Oracle: rows of the difference of two maps are zero exactly where a head may not look."""
+    x, seen = draw(2, 5, 8), np.random.default_rng(1).random((2, 2, 5, 5)) > 0.4
+    seen |= np.eye(5, dtype=bool)
+    layer = DifferentialAttention(2)
+    layer.build(x.shape)
+    _, scores = layer(x, attention_mask=seen, return_attention_scores=True)
+    np.testing.assert_array_equal(array(scores) != 0, seen)

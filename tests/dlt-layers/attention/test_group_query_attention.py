@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from dl_techniques.core.testing.differentiation import whole_call
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 
 
@@ -18,58 +19,74 @@ def array(tensor):
     return ops.convert_to_numpy(tensor)
 
 
+def run(function, *inputs):
+    return ops.convert_to_numpy(whole_call(function)(*inputs))
+
+
 ROTARY = {"num_heads": 4, "num_kv_heads": 2, "rope_theta": 100.0, "qk_norm": True}
 
 
-@pytest.mark.parametrize("config", [{}, {"sliding_window": 3}, {"rope_layout": "half"}])
-def test_decoding_with_a_cache_equals_the_whole_sequence(config):
-    x = draw(2, 7, 16)
+def rotary(**config):
     layer = GroupQueryAttention(**ROTARY, **config)
-    whole = array(layer(x, use_causal_mask=True))
-    cache = layer.make_cache(batch_size=2, length=9)
-    output, cache = layer(x[:, :3], cache=cache)
-    outputs = [output]
-    for i in range(3, 7):
-        output, cache = layer(x[:, i : i + 1], cache=cache)
-        outputs.append(output)
-    np.testing.assert_allclose(array(ops.concatenate(outputs, 1)), whole, atol=1e-5)
-    assert int(cache["index"]) == 7
+    layer.build((None, None, 8))
+    return layer
+
+
+@pytest.mark.parametrize("config", [{"sliding_window": 3}, {"rope_layout": "half"}])
+def test_decoding_with_a_cache_equals_the_whole_sequence(config):
+    x = draw(2, 5, 8)
+    layer = rotary(**config)
+
+    def decode(x, cache):
+        outputs = []
+        for start, end in ((0, 3), (3, 4), (4, 5)):
+            output, cache = layer(x[:, start:end], cache=cache)
+            outputs.append(output)
+        return ops.concatenate(outputs, 1), cache
+
+    whole = run(lambda x: layer(x, use_causal_mask=True), x)
+    output, cache = whole_call(decode)(x, layer.make_cache(batch_size=2, length=7))
+    np.testing.assert_allclose(array(output), whole, atol=1e-5)
+    assert int(cache["index"]) == 5
 
 
 def test_a_cache_remembers_which_tokens_were_padding():
-    x = draw(2, 5, 16)
+    x = draw(2, 5, 8)
     padding = np.array([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1]])
-    layer = GroupQueryAttention(**ROTARY)
-    whole = array(layer(x, use_causal_mask=True, padding_mask=padding))
-    cache = layer.make_cache(2, 5)
-    _, cache = layer(x[:, :4], cache=cache, padding_mask=padding[:, :4])
-    last, cache = layer(x[:, 4:], cache=cache)
-    np.testing.assert_allclose(array(last)[:, 0], whole[:, 4], atol=1e-5)
+    layer = rotary()
+
+    def decode(x, cache):
+        _, cache = layer(x[:, :4], cache=cache, padding_mask=padding[:, :4])
+        return layer(x[:, 4:], cache=cache)[0]
+
+    whole = run(lambda x: layer(x, use_causal_mask=True, padding_mask=padding), x)
+    last = run(decode, x, layer.make_cache(2, 5))
+    np.testing.assert_allclose(last[:, 0], whole[:, 4], atol=1e-5)
     with pytest.raises(ValueError, match="holds 5 tokens"):
-        layer(draw(2, 6, 16), cache=layer.make_cache(2, 5))
+        run(lambda x, cache: layer(x, cache=cache), draw(2, 6, 8), layer.make_cache(2, 5))
 
 
 def test_queries_count_as_the_last_tokens():
-    x = draw(2, 7, 16)
-    layer = GroupQueryAttention(**ROTARY)
-    whole = array(layer(x, use_causal_mask=True))
-    tail = array(layer(x[:, -3:], x, use_causal_mask=True))
+    x = draw(2, 5, 8)
+    layer = rotary()
+    whole = run(lambda x: layer(x, use_causal_mask=True), x)
+    tail = run(lambda x: layer(x[:, -3:], x, use_causal_mask=True), x)
     np.testing.assert_allclose(tail, whole[:, -3:], atol=1e-5)
 
 
 def test_only_the_distance_of_positions_matters():
-    x = draw(2, 5, 16)
-    layer = GroupQueryAttention(**ROTARY)
-    shifted = array(layer(x, positions=np.arange(5) + 9))
-    np.testing.assert_allclose(shifted, array(layer(x)), atol=1e-5)
+    x = draw(2, 5, 8)
+    layer = rotary()
+    shifted = run(lambda x: layer(x, positions=np.arange(5) + 9), x)
+    np.testing.assert_allclose(shifted, run(layer, x), atol=1e-5)
 
 
 def test_given_positions_are_those_of_all_tokens():
-    x = draw(1, 4, 16)
-    layer = GroupQueryAttention(**ROTARY)
+    x = draw(1, 4, 8)
+    layer = rotary()
     order = [2, 0, 3, 1]
-    shuffled = array(layer(x[:, order], positions=np.array([order])))
-    np.testing.assert_allclose(shuffled, array(layer(x))[:, order], atol=1e-5)
+    shuffled = run(lambda x: layer(x, positions=np.array([order])), x[:, order])
+    np.testing.assert_allclose(shuffled, run(layer, x)[:, order], atol=1e-5)
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])
@@ -95,9 +112,10 @@ def test_masks_of_the_tokens_hide_padding():
     y, scores = model.predict(x, verbose=0)
     assert (scores[1, :, :, 4:] == 0).all()
     assert (scores[0] > 0).all()
-    explicit = array(layer(x, padding_mask=np.any(x != 0, -1)))
+    real = np.any(x != 0, -1)
+    explicit = run(lambda x: layer(x, padding_mask=real), x)
     np.testing.assert_allclose(y, explicit, atol=1e-6)
-    short = array(layer(x[1:, :4]))
+    short = run(layer, x[1:, :4])
     np.testing.assert_allclose(y[1:, :4], short, atol=1e-5)
 
 
@@ -171,11 +189,11 @@ def test_equals_llama(kv_heads, bias, transformers, agree):
 def test_equals_keras_with_cross_attention(kv_heads, verify):
     layer = GroupQueryAttention(6, kv_heads, head_dim=4, use_bias=True)
     peer = keras.layers.GroupQueryAttention(4, 6, kv_heads)
-    query, value = draw(2, 5, 10), draw(2, 7, 9, seed=1)
+    query, value = draw(2, 5, 8), draw(2, 7, 9, seed=1)
     mask = np.random.default_rng(2).random((2, 5, 7)) > 0.3
     mask[:, :, 0] = True
-    peer(query, value)
-    layer(query, value)
+    peer.build(query.shape, value.shape)
+    layer.build(query.shape, value.shape)
     rng = np.random.default_rng(3)
     for ours, theirs in zip(layer.weights, peer.weights, strict=True):
         weight = rng.normal(size=theirs.shape)
@@ -184,7 +202,7 @@ def test_equals_keras_with_cross_attention(kv_heads, verify):
     verify(
         "dl_techniques>GroupQueryAttention",
         f"keras.layers.GroupQueryAttention {keras.__version__}",
-        array(layer(query, value, attention_mask=mask)),
-        array(peer(query, value, attention_mask=mask)),
+        run(lambda q, v: layer(q, v, attention_mask=mask), query, value),
+        run(lambda q, v: peer(q, v, attention_mask=mask), query, value),
         tolerance=2e-5,
     )

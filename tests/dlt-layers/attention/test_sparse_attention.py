@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from dl_techniques.core.testing.differentiation import value_and_gradients
+from dl_techniques.core.testing.differentiation import value_and_gradients, whole_call
 from dl_techniques.layers.attention.sparse_attention import SparseAttention
 from dl_techniques.layers.attention.sparse_maps import entmax15, sparsemax, top_k_softmax
 
@@ -37,12 +37,11 @@ MAPS = {"sparsemax": (sparsemax, 1), "entmax15": (entmax15, 2)}
 
 
 @pytest.mark.parametrize("name", MAPS)
-@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0, 30.0])
 @pytest.mark.parametrize("size", [1, 2, 7, 200])
-def test_maps_equal_the_bisection(name, scale, size, verify):
+def test_maps_equal_the_bisection(name, size, verify):
     function, power = MAPS[name]
-    z = draw(5, 3, size, scale=scale)
-    p = array(function(ops.convert_to_tensor(z)))
+    z = np.concatenate([draw(5, 3, size, scale=scale) for scale in (0.0, 0.3, 1.0, 30.0)])
+    p = array(whole_call(function)(ops.convert_to_tensor(z)))
     verify(NAME, f"{name} by bisection in float64", p, bisected(z, power))
     np.testing.assert_allclose(p.sum(-1), 1, atol=1e-5)
 

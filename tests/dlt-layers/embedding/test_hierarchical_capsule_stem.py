@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from dl_techniques.core.testing.differentiation import whole_call
 from dl_techniques.layers.embedding import HierarchicalCapsuleStem
 
 
@@ -18,11 +19,16 @@ def array(tensor):
     return ops.convert_to_numpy(tensor)
 
 
-@pytest.mark.parametrize(("patch", "size"), [(4, (8, 4)), (8, (8, 16)), (16, (32, 16))])
+def run(function, *inputs):
+    return ops.convert_to_numpy(whole_call(function)(*inputs))
+
+
+@pytest.mark.parametrize(("patch", "size"), [(4, (8, 4)), (16, (32, 16))])
 def test_equals_naive_loops(patch, size, verify, routed):
     x = draw(2, *size, 3)
     stem = HierarchicalCapsuleStem(6, size, patch, num_capsules=3, capsule_dim=2)
-    actual = array(stem(x))
+    stem.build(x.shape)
+    actual = run(stem, x)
     kernel, bias = (array(w).astype("float64") for w in stem.primary.conv.weights)
     rows, columns = (side // 4 for side in size)
     cells = x.reshape(2, rows, 4, columns, 4, 3)
@@ -43,45 +49,56 @@ def test_equals_naive_loops(patch, size, verify, routed):
     verify(name, oracle, actual, expected, tolerance=5e-5)
 
 
-@pytest.mark.parametrize("patch", [4, 8, 16])
-@pytest.mark.parametrize("use_layer_norm", [False, True])
+@pytest.mark.parametrize(("patch", "use_layer_norm"), [(4, False), (16, True)])
 def test_a_patch_changes_its_own_token_only(patch, use_layer_norm):
-    x = draw(1, 2 * patch, 3 * patch, 2)
-    stem = HierarchicalCapsuleStem(12, None, patch, use_layer_norm=use_layer_norm)
-    before = array(stem(x))
-    x[:, patch:, patch : 2 * patch] += draw(1, patch, patch, 2) + 1
-    after = array(stem(x))
-    changed = np.abs(after - before).max((0, 2))
+    x = draw(1, 2 * patch, 3 * patch, 3)
+    stem = HierarchicalCapsuleStem(
+        6, None, patch, num_capsules=3, capsule_dim=2, use_layer_norm=use_layer_norm
+    )
+    stem.build(x.shape)
+    changed = x.copy()
+    changed[:, patch:, patch : 2 * patch] += draw(1, patch, patch, 3) + 1
+    before, after = run(stem, np.concatenate([x, changed]))
+    changed = np.abs(after - before).max(1)
     assert changed[4] > 1e-2
     assert np.delete(changed, 4).max() <= 1e-6
 
 
-@pytest.mark.parametrize(("n", "c", "centred"), [(8, 8, True), (16, 4, False), (4, 2, False)])
+@pytest.mark.parametrize(("n", "c", "centred"), [(8, 8, True), (16, 4, False)])
 def test_lengths_neither_vanish_nor_saturate_from_scale_to_scale(n, c, centred):
     keras.utils.set_random_seed(0)
-    x = draw(8, 32, 32, 3)
+    x = draw(4, 32, 32, 3)
     x = x if centred else 1 / (1 + np.exp(-2 * x))
     stem = HierarchicalCapsuleStem(8, 32, 32, num_capsules=n, capsule_dim=c)
     stem.build(x.shape)
-    capsules = ops.reshape(stem.primary(x), (8, 8, 8, n * c))
-    for scale, block in enumerate(stem.blocks):
-        capsules = stem.pool(capsules) if scale else capsules
-        v = block(ops.reshape(capsules, (-1, n, c)))
-        assert 0.1 < np.linalg.norm(array(v), axis=-1).mean() < 0.95, scale
-        capsules = ops.reshape(v, ops.shape(capsules))
+
+    def lengths(x):
+        capsules, means = ops.reshape(stem.primary(x), (4, 8, 8, n * c)), []
+        for scale, block in enumerate(stem.blocks):
+            capsules = stem.pool(capsules) if scale else capsules
+            v = block(ops.reshape(capsules, (-1, n, c)))
+            means.append(ops.mean(ops.sqrt(ops.sum(ops.square(v), axis=-1))))
+            capsules = ops.reshape(v, ops.shape(capsules))
+        return ops.stack(means)
+
+    means = run(lengths, x)
+    assert len(means) == 4
+    assert ((means > 0.1) & (means < 0.95)).all(), means
 
 
 def test_the_map_is_the_sequence_in_two_dimensions_for_any_size():
-    stem = HierarchicalCapsuleStem(8, patch_size=8, num_capsules=3, capsule_dim=2, flatten=False)
+    stem = HierarchicalCapsuleStem(6, patch_size=4, num_capsules=3, capsule_dim=2, flatten=False)
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, stem(inputs))
-    assert model.output_shape == (None, None, None, 8)
-    for size in ((16, 24), (8, 8)):
+    assert model.output_shape == (None, None, None, 6)
+    sequence = HierarchicalCapsuleStem(6, patch_size=4, num_capsules=3, capsule_dim=2)
+    sequence.build((None, None, None, 3))
+    sequence.set_weights(stem.get_weights())
+    for size in ((8, 12), (4, 4)):
         x = draw(2, *size, 3)
-        y = array(model(x))
-        stem.flatten = True
-        np.testing.assert_allclose(y.reshape(2, -1, 8), array(stem(x)), atol=1e-6)
-        stem.flatten = False
+        y = model.predict(x, verbose=0)
+        assert y.shape == (2, size[0] // 4, size[1] // 4, 6)
+        np.testing.assert_allclose(y.reshape(2, -1, 6), run(sequence, x), atol=1e-6)
 
 
 def test_a_declared_size_makes_the_number_of_tokens_known():

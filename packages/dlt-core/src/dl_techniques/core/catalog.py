@@ -21,12 +21,14 @@ from dl_techniques.core.distributions import (
 from dl_techniques.core.entry import Entry, Problem
 from dl_techniques.core.errors import (
     AmbiguousComponent,
+    ComponentError,
     ComponentImportError,
     ContractMismatch,
     RegistryProblems,
     UnknownComponent,
 )
 from dl_techniques.core.identifier import KINDS
+from dl_techniques.core.importing import describe
 from dl_techniques.core.listing import Listing
 
 if TYPE_CHECKING:
@@ -175,7 +177,17 @@ class Registry:
             target = made.objects[entry]
         else:
             target = self._import(entry)
-        _require_same_declaration(entry, target)
+        try:
+            _require_same_declaration(entry, target)
+        except ComponentError:
+            raise
+        except Exception as error:  # what is asked of a foreign object may run foreign code
+            raise ContractMismatch(
+                f"{entry.id} of {entry.distribution} {entry.version} is no component: looking at "
+                f"{entry.object} fails with {describe(error)}",
+                id=entry.id,
+                distribution=entry.distribution,
+            ) from error
         return target
 
     def create(self, id: str, /, **config: Any) -> Any:
@@ -274,11 +286,13 @@ class Registry:
         return self._dynamic
 
     def _import(self, entry: Entry) -> Any:
-        from dl_techniques.core.importing import describe, import_object
+        from dl_techniques.core.importing import import_object
 
         try:
             target = import_object(entry.object)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             cause = describe(error)
             self._import_problems[entry.id] = Problem(
                 entry.distribution, "import", f"{entry.id}: {cause}", entry.object

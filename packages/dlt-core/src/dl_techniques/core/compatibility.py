@@ -19,6 +19,8 @@ from dl_techniques.core.errors import ModelFileError
 _MAJOR: Final = 3
 # Before it, a functional model with one input was stored like one with a list of one input.
 _ONE_TENSOR_IS_NO_LIST: Final = (3, 11)
+# Before it, or a little earlier, a graph that cannot be followed was followed for ever.
+_NOTICES_CIRCLES: Final = (3, 12)
 
 
 def version_key(text: str) -> tuple[int, ...]:
@@ -101,6 +103,15 @@ def unwrap_single_tensors(nodes: Iterable[dict[str, Any]], *, stored: str) -> No
             tensors = config.get(key)
             if isinstance(tensors, list) and len(tensors) == 1:
                 config[key] = tensors[0]
+
+
+def notices_circles(running: str) -> bool:
+    """Whether Keras gives up on a graph that it can never finish.
+
+    Args:
+        running: The version of the Keras that is installed.
+    """
+    return version_key(running) >= _NOTICES_CIRCLES
 
 
 def too_new(stored: str, *, label: str) -> ModelFileError | None:

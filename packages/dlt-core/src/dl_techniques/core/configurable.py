@@ -83,12 +83,25 @@ _KERAS_OWN = frozenset({"name", "dtype", "trainable", "reduction", "activity_reg
 def _serialize(value: Any) -> Any:
     if inspect.isfunction(value):
         return _serialize_function(value)
+    if isinstance(value, type):
+        return _serialize_class(value)
     serialized = keras.saving.serialize_keras_object(value)
     if isinstance(serialized, dict):
         # A configuration says how to construct. A sub-layer that came back already built would
         # be built a second time by its owner, which Keras refuses.
         serialized.pop("build_config", None)
     return serialized
+
+
+def _serialize_class(cls: type) -> str:
+    """The name that `resolve` knows a class by, whose parts it makes without arguments."""
+    name = str(keras.saving.get_registered_name(cls))
+    if vars(keras.layers).get(name) is cls or keras.saving.get_registered_object(name) is cls:
+        return name
+    raise TypeError(
+        f"The class `{cls.__name__}` cannot be stored, because nothing would find it again by its "
+        'name. Declare it with `@component("namespace>Name", kind="layer")`.'
+    )
 
 
 def _serialize_function(function: Any) -> Any:

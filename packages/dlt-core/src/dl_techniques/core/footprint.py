@@ -22,7 +22,8 @@ _COUNTING: Final = re.compile(
 def least_bytes(audit: Audit) -> tuple[int, str]:
     """Bytes that building the model surely allocates, and where most of them go.
 
-    Exact for Keras's own large layers that were built when they were saved; others count zero.
+    Exact for Keras's own large layers that were built when they were saved, and for its metrics;
+    others count zero.
 
     Args:
         audit: What the configuration names.
@@ -110,6 +111,29 @@ def _spectrogram(config: dict[str, Any], _: Any) -> int:
     return int(config["fft_length"]) * int(config.get("num_mel_bins") or config["fft_length"])
 
 
+def _normalization(config: dict[str, Any], shape: Any) -> int:
+    """Mean and variance, which are spread over the axes when they are given."""
+    axes = config["axis"]
+    axes = axes if isinstance(axes, list) else [axes]
+    return _GIVEN_AND_SPREAD * math.prod(int(shape[axis]) for axis in axes if axis is not None)
+
+
+def _metric(config: dict[str, Any], _: Any) -> int:
+    """A confusion matrix, or a list of thresholds with what is counted at each."""
+    thresholds = int(config.get("num_thresholds") or 0) * int(config.get("num_labels") or 1)
+    return int(config.get("num_classes") or 0) ** 2 + _FOR_A_THRESHOLD * thresholds
+
+
+def _ngrams(config: dict[str, Any], _: Any) -> int:
+    ngrams = config.get("ngrams")
+    return _FOR_A_NUMBER * int(ngrams) if isinstance(ngrams, int) else 0
+
+
+# In floats of four bytes. Python's own numbers take ten, in a list.
+_GIVEN_AND_SPREAD: Final = 4
+_FOR_A_NUMBER: Final = 10
+_FOR_A_THRESHOLD: Final = 20
+
 _COUNTS: Final[dict[str, Callable[[dict[str, Any], Any], int]]] = {
     "Dense": _dense,
     "EinsumDense": _einsum,
@@ -120,6 +144,22 @@ _COUNTS: Final[dict[str, Callable[[dict[str, Any], Any], int]]] = {
     "LSTM": _recurrent(4),
     "MelSpectrogram": _spectrogram,
     "STFTSpectrogram": _spectrogram,
+    "Normalization": _normalization,
+    "TextVectorization": _ngrams,
+    **dict.fromkeys(
+        (
+            "AUC",
+            "IoU",
+            "MeanIoU",
+            "OneHotIoU",
+            "OneHotMeanIoU",
+            "PrecisionAtRecall",
+            "RecallAtPrecision",
+            "SensitivityAtSpecificity",
+            "SpecificityAtSensitivity",
+        ),
+        _metric,
+    ),
     **{
         f"{name}{rank}D{suffix}": _convolution
         for name in ("Conv", "Convolution")

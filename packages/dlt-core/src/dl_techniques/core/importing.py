@@ -18,7 +18,8 @@ def import_object(address: str) -> Any:
     """Import `module:Name` (or a module) and nothing else.
 
     What the module prints while it is imported goes to standard error: standard output may be
-    somebody's JSON. The caller decides what an exception, `SystemExit` included, means.
+    somebody's JSON. The caller decides what an exception means, be it `SystemExit` or of a class
+    that the module derives from `BaseException`.
 
     Args:
         address: `module`, `module:Name` or `module:Outer.Inner`.
@@ -57,7 +58,9 @@ def describe(error: BaseException) -> str:
     """An exception as one line of text, also where its own `__str__` fails."""
     try:
         text = " ".join(str(error).split())
-    except Exception as failure:  # the text of a foreign exception is foreign code, too
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # the text of a foreign exception is foreign code, too
         text = f"(its text cannot be shown: {type(failure).__name__})"
     name = type(error).__name__
     text = text if len(text) <= 500 else f"{text[:497]}..."

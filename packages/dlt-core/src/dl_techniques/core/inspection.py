@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from dl_techniques.core import compatibility, footprint, provenance
+from dl_techniques.core import compatibility, footprint, graphs, provenance
 from dl_techniques.core.archive import (
     ASSETS,
     CONFIG,
@@ -214,7 +215,9 @@ def examine(
         digests = {n: d for n, d in archive.digests.items() if n != PROVENANCE}
         provenance.check_digests(origin, digests, label=label)
     weights = read_weights(path, label=label, finite=finite, limits=limits)
-    problems = [*found.problems, *_assets(archive, found)]
+    graph_faults = () if found.problems else graphs.faults(found, label=label)
+    problems = [*found.problems, *itertools.islice(graph_faults, limits.problems)]
+    problems += _assets(archive, found)
     too_new = compatibility.too_new(version, label=label)
     problems += [too_new] if too_new else []
     allowed = limits.weights_slack + limits.weights_factor * sum(w.nbytes for w in weights)

@@ -105,7 +105,9 @@ class Plugins:
                 with stdout_diverted():
                     own = {name: _copy(value) for name, value in arguments.items()}
                     values = [_CHECKS[hook](value) for value in caller(**own)]
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 message = f"{hook} failed: {describe(error)}"
                 self._calling[hook, plugin.location] = Problem(
                     plugin.distribution, "hook", message, plugin.location
@@ -125,7 +127,9 @@ class Plugins:
             target = import_object(f"{match[1]}:{match[2]}" if match[2] else match[1])
             manager.register(target, name=entry_point.name)
             implemented = manager.get_hookcallers(target) or []
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._report(plugin, describe(error))
             return
         known = [caller for caller in implemented if caller.spec is not None]

@@ -92,7 +92,9 @@ def answer(file: str, tasks: Sequence[Sequence[str]]) -> None:
 def _import(task: Task) -> list[Problem]:
     try:
         registry.load(task.name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         cause = error.__cause__ or error
         message = f"{task.name}: {describe(cause)}"
         return [Problem(task.distribution, "import", message, task.location)]

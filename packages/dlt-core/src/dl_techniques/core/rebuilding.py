@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 
-from dl_techniques.core import compatibility
+from dl_techniques.core import compatibility, graphs
 from dl_techniques.core.archive import CONFIG, METADATA
 from dl_techniques.core.audit import Builtin, Use
 from dl_techniques.core.catalog import registry
@@ -25,6 +25,8 @@ from dl_techniques.core.errors import ComponentError, DLTechniquesError, ModelFi
 from dl_techniques.core.inspection import Examination, raise_problems
 from dl_techniques.core.limits import shown
 from dl_techniques.core.lookup import Lookup
+
+_WATCHED: Final = "a graph that is watched"
 
 
 class Plan:
@@ -97,6 +99,17 @@ class Plan:
         if key not in self.objects:
             self.objects[key] = _subclass(target, name, self._made)
         return key
+
+    def watch(self, nodes: Iterable[dict[str, Any]]) -> None:
+        """Let Keras give up on graphs that it would follow for ever.
+
+        Args:
+            nodes: Objects of the configuration.
+        """
+        for node in nodes:
+            if graphs.is_graph(node.get("config")):
+                node["registered_name"] = _WATCHED
+                self.objects[_WATCHED] = graphs.Watched()
 
     def finish(self) -> None:
         """Give renamed instances their real class."""
@@ -192,6 +205,8 @@ def prepare(found: Examination, *, lookup: Lookup, given: Mapping[str, Any], lab
     named: tuple[Builtin | Use, ...] = (*found.audit.builtins, *found.audit.uses)
     nodes = [item.node for item in named if item.node]
     compatibility.unwrap_single_tensors(nodes, stored=plan.version)
+    if not compatibility.notices_circles(keras.version()):
+        plan.watch(item.node for item in found.audit.builtins)
     for use in found.audit.uses:
         if use.entry is not None:
             _rename(plan, use, use.entry)

@@ -91,7 +91,8 @@ def resolve(
     if isinstance(identifier, str):
         target = _named(identifier, kind, argument)
     elif isinstance(identifier, Mapping):
-        target, defaults = _configured(identifier, kind, argument), {}
+        config = _nameless(identifier) if fresh else identifier
+        target, defaults = _configured(config, kind, argument), {}
     else:
         target = _copied(identifier, argument) if fresh else identifier
     return _finished(target, identifier, kind, argument, defaults)
@@ -256,10 +257,15 @@ def _copied(value: Any, argument: str) -> Any:
             f"`{argument}` is used more than once, so an instance must not have weights yet. "
             f"Received: {argument}={value!r}"
         )
-    config = value.get_config()
-    # Keras names each layer for itself; two siblings of one name could not be told apart.
-    config.pop("name", None)
-    return type(value).from_config(config)
+    return type(value).from_config(_nameless({"config": value.get_config()})["config"])
+
+
+def _nameless(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration that leaves the name to Keras: siblings of one name look alike."""
+    settings = config.get("config")
+    if not isinstance(settings, Mapping):
+        return config
+    return {**config, "config": {key: v for key, v in settings.items() if key != "name"}}
 
 
 def _finished(value: Any, given: Any, kind: str, argument: str, defaults: Mapping[str, Any]) -> Any:

@@ -210,8 +210,10 @@ def _load(
         model = keras.saving.load_model(
             folder, custom_objects=plan.objects, compile=compile, safe_mode=safe_mode
         )
+    except KeyboardInterrupt:
+        raise
     # Constructors of any component may raise anything; the caller catches one family.
-    except Exception as error:
+    except BaseException as error:
         raise ModelFileError(
             f"Keras cannot rebuild the model: {describe(error)}",
             path=label,
@@ -245,13 +247,13 @@ class _Measurement(NamedTuple):
     def result(self, label: str) -> int:
         policy = keras.config.dtype_policy()
         answers: list[int] = []
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
 
         def work() -> None:
             try:
                 keras.config.set_dtype_policy(policy)
                 answers.append(self._bytes())
-            except Exception as error:  # as in `_load`
+            except BaseException as error:  # as in `_load`
                 errors.append(error)
 
         thread = threading.Thread(target=work, name="dl_techniques-measure")

@@ -28,7 +28,9 @@ def resize_bilinear(image: Tensor, size: tuple[Any, Any]) -> Tensor:
 
 def _weights(old: Any, new: Any, dtype: Any) -> Tensor:
     """How much of each old place each new one takes, (new, old)."""
-    centres = (ops.arange(new, dtype="float32") + 0.5) * (old / new) - 0.5
+    # Cast first: of unknown sizes, TensorFlow gives the quotient in float64.
+    step = ops.cast(old, "float32") / ops.cast(new, "float32")
+    centres = (ops.arange(new, dtype="float32") + 0.5) * step - 0.5
     places = ops.arange(old, dtype="float32")
     centres = ops.clip(centres, 0.0, places[-1])
     return ops.cast(ops.maximum(1.0 - ops.abs(centres[:, None] - places), 0.0), dtype)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
-from dl_techniques.core import Tensor, resolve
+from dl_techniques.core import resolve
 
 _SHORT = {
     "batch": "BatchNormalization",
@@ -28,16 +26,3 @@ def choose_norm(norm: Any, **defaults: Any) -> Any:
     """
     name = _SHORT.get(norm, norm) if isinstance(norm, str) else norm
     return resolve(name, kind="layer", argument="norm", fresh=True, **defaults)
-
-
-def normalized(x: Tensor, norm: Any, training: bool | None = None) -> Tensor:
-    """A tensor after its normalization, which may be none.
-
-    Args:
-        x: The tensor.
-        norm: What `choose_norm` returned.
-        training: Whether the layer is being trained; Keras drops it where it is not wanted.
-    """
-    if norm is None:
-        return x
-    return norm(x, training=training) if isinstance(norm, keras.layers.Layer) else norm(x)

@@ -22,7 +22,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitializer
 from dl_techniques.layers.arguments import is_number, require_integers, require_shares
-from dl_techniques.layers.parts import build_part, features_of
+from dl_techniques.layers.parts import build_part, call_part, features_of
 from dl_techniques.regularizers.soft_orthonormal import SoftOrthonormal
 
 
@@ -151,7 +151,7 @@ class OrthoBlock(Layer):
         y = c * ops.cast(self.scale, c.dtype)
         if self.bias is not None:
             y = y + ops.cast(self.bias, y.dtype)
-        return self.activation_layer(ops.cast(y, self.compute_dtype))
+        return call_part(self.activation_layer, ops.cast(y, self.compute_dtype))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape with `units` on the last axis."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
-from dl_techniques.core import Shape
+from dl_techniques.core import Shape, Tensor
 
 _INITIALIZERS = ("kernel_initializer", "bias_initializer")
 _SETTINGS = (
@@ -30,6 +31,20 @@ def fresh_initializer(initializer: Any) -> Any:
     if isinstance(initializer, keras.initializers.Initializer):
         return initializer.clone()
     return initializer
+
+
+def call_part(part: Any, x: Tensor, training: bool | None = None) -> Tensor:
+    """The output of a part in the dtype of its input, whatever the part's own policy is.
+
+    Args:
+        part: What `resolve` returned: a layer, a function, or `None` for the identity.
+        x: The tensor.
+        training: Whether the layer is being trained; Keras drops it where it is not wanted.
+    """
+    if part is None:
+        return x
+    y = part(x, training=training) if isinstance(part, keras.layers.Layer) else part(x)
+    return ops.cast(y, x.dtype)
 
 
 def build_part(part: Any, input_shape: Shape) -> None:

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from dl_techniques.core.__about__ import __version__
@@ -35,6 +36,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; by default those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     _accept_all_characters()
     try:
         options = _parse(arguments)
@@ -97,6 +99,13 @@ def _add_commands_of_plugins(
     registry.plugins.call("dl_commands", subparsers=subparsers)
     for problem in registry.plugins.problems:
         complain(str(problem))
+
+
+def _open_closed_streams() -> None:
+    """Python has no stream where the caller closed it; errors must not go to the other one."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for the process's life
 
 
 def _accept_all_characters() -> None:

@@ -90,7 +90,9 @@ def _check(entry: Entry, only: list[str] | None) -> Outcome:
     try:
         with stdout_diverted():  # what a component prints must not mix with the answer
             report = check_component(registry.load(entry.id), only=only)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return Outcome(entry.id, None, describe(error))
     outcome = Outcome(entry.id, report, None)
     return outcome if outcome.checks else outcome._replace(error="no check was run")

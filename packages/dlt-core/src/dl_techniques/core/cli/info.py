@@ -57,7 +57,9 @@ def _details(entry: Entry) -> dict[str, Any]:
         with stdout_diverted():
             examples = [_plain(dict(example.config)) for example in _examples(target)]
         signature = f"{target.__name__}{_signature(target)}"
-    except (Exception, SystemExit) as error:  # `examples` is the component's own code
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # `examples` is the component's own code
         raise ComponentError(
             f"{entry.id} of {entry.distribution} {entry.version} cannot be shown: "
             f"{describe(error)}. Without its code: dl-techniques info {entry.id!r} --static",

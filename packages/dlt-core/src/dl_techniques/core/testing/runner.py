@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from dl_techniques.core.example import Example
 from dl_techniques.core.testing import checks as _checks  # noqa: F401  # fills the table
 from dl_techniques.core.testing.check import CHECKS, Check, NotApplicable
 from dl_techniques.core.testing.result import CheckResult, Report
+from dl_techniques.core.testing.settings import global_settings, restore_settings
 from dl_techniques.core.testing.subject import Subject
 
 DOCUMENTATION: Final = ("documentation", "documented_example")
@@ -116,12 +118,13 @@ def run(check: Check, subject: Subject, reason: str | None = None) -> CheckResul
     started = time.perf_counter()
     status, message = "passed", ""
     try:
-        with _random_numbers_kept():
+        with _process_kept():
             check.function(subject)
     except NotApplicable as answer:
         status, message = "not_applicable", str(answer)
-    # Whatever a component raises, be it `sys.exit`, is its failure, not the kit's.
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # be it `sys.exit`: it is the component's failure, not the kit's
         status = "failed" if reason is None else "expected_failure"
         text = str(error) or type(error).__name__
         own = isinstance(error, AssertionError)
@@ -171,11 +174,16 @@ def judged(results: Sequence[CheckResult], reasons: Mapping[str, str]) -> list[C
 
 
 @contextlib.contextmanager
-def _random_numbers_kept() -> Iterator[None]:
-    """Checks set global seeds; the program that runs them keeps its own sequences."""
+def _process_kept() -> Iterator[None]:
+    """Checks set global seeds, and components may change what is global: neither may last."""
     python, numpy = random.getstate(), np.random.get_state()
+    settings, environment = global_settings(), dict(os.environ)
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+        restore_settings(settings)
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)

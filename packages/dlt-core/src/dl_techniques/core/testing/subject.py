@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import inspect
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,7 +20,7 @@ from dl_techniques.core.surface import Tensor
 from dl_techniques.core.testing.check import NotApplicable
 from dl_techniques.core.testing.differentiation import (
     Differential,
-    value_and_gradients,
+    differentiator,
     whole_call,
 )
 
@@ -49,6 +51,13 @@ class Subject:
         self.cls = example.cls
         self.strict_documentation = strict_documentation
         self.declaration = declaration_of(example.cls)
+        containers = (list, dict, set)
+        self.given = {
+            name: copy.deepcopy(value)
+            for name, value in example.config.items()
+            if isinstance(value, containers)
+        }
+        """The arguments that a constructor could change, as they were."""
 
     @property
     def id(self) -> str:
@@ -133,6 +142,25 @@ class Subject:
         self.call(instance, self.symbols(), training=None)
         return instance
 
+    @contextlib.contextmanager
+    def policy(self, name: str) -> Iterator[dict[str, str]]:
+        """What to create an instance with, so that it computes under a dtype policy.
+
+        A layer is told its own; those of a model follow that of the process.
+
+        Args:
+            name: The policy's name.
+        """
+        if self.kind != "model":
+            yield {"dtype": name}
+            return
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(name)
+        try:
+            yield {}
+        finally:
+            keras.config.set_dtype_policy(before)
+
     def symbols(self) -> dict[str | int, Any]:
         """Symbolic inputs of the example's shapes and dtypes."""
         return {
@@ -209,17 +237,21 @@ class Subject:
         outputs = whole_call(call)(*map(ops.convert_to_tensor, arrays.values()))
         return list(keras.tree.flatten(outputs))
 
-    def differentiate(
-        self, instance: Any, arrays: Mapping[str | int, Any], training: bool = False
-    ) -> Differential:
-        """Gradients of the outputs' inner product with fixed random numbers."""
-        keys = list(arrays)
+    def differentiate(self, instance: Any, arrays: Mapping[str | int, Any]) -> Differential:
+        """Gradients of the outputs' inner product with fixed random numbers, at inference."""
+        own = instance is self.built
+        differentiate = self._differentiate_built if own else self._differentiator(instance)
+        return differentiate(list(arrays.values()))
 
+    @functools.cached_property
+    def _differentiate_built(self) -> Callable[[Sequence[Any]], Differential]:
+        return self._differentiator(self.built)
+
+    def _differentiator(self, instance: Any) -> Callable[[Sequence[Any]], Differential]:
         def scalar(*tensors: Tensor) -> Tensor:
-            outputs = self.call(instance, dict(zip(keys, tensors, strict=True)), training)
-            return project(outputs)
+            return project(self.call(instance, dict(zip(self.specs, tensors, strict=True))))
 
-        return value_and_gradients(scalar, instance.trainable_variables, list(arrays.values()))
+        return differentiator(scalar, instance.trainable_variables)
 
     # Models
 
@@ -241,7 +273,11 @@ class Subject:
         def call(*tensors: Tensor) -> Any:
             return model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
 
-        return to_arrays(whole_call(call)(*map(ops.convert_to_tensor, arrays.values())))
+        # What `built` was called with needs no more compiling, operation by operation.
+        shapes = [spec.shape for spec in self.specs.values()]
+        known = shapes == [array.shape for array in arrays.values()]
+        function = call if known else whole_call(call)
+        return to_arrays(function(*map(ops.convert_to_tensor, arrays.values())))
 
     def require_batched(self) -> None:
         """Leave checks that need a batch axis on every input."""

@@ -71,6 +71,7 @@ class CBAM(ChannelsLastLayer):
         self.kernel_size = kernel_size
         self.use_bias = use_bias
         self.use_batch_norm = use_batch_norm
+        self.activation = activation
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         shared = {
@@ -85,7 +86,6 @@ class CBAM(ChannelsLastLayer):
         self.spatial_attention = SpatialAttention(
             kernel_size, use_batch_norm=use_batch_norm, name="spatial_attention", **shared
         )
-        self.activation = self.channel_attention.activation
 
     def build(self, input_shape: Shape) -> None:
         """Build both attentions."""

@@ -20,7 +20,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
-from dl_techniques.layers.parts import dense_part
+from dl_techniques.layers.parts import build_part, dense_part
 
 
 @component(
@@ -80,7 +80,8 @@ class ChannelAttention(ChannelsLastLayer):
         require_integers(reduction_ratio=reduction_ratio)
         self.reduction_ratio = reduction_ratio
         self.use_bias = use_bias
-        self.activation = resolve(activation, kind="activation")
+        self.activation = activation
+        self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
@@ -92,6 +93,7 @@ class ChannelAttention(ChannelsLastLayer):
         self.expand = dense_part(self, channels, "expand")
         self.reduce.build((None, 2, channels))
         self.expand.build((None, 2, hidden))
+        build_part(self.activation_layer, (None, 2, hidden))
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ class ChannelAttention(ChannelsLastLayer):
         # The mean of a large float16 image overflows.
         average = ops.cast(ops.mean(upcast(inputs), axis=(1, 2)), inputs.dtype)
         pooled = ops.stack([average, ops.amax(inputs, axis=(1, 2))], axis=1)
-        weights = ops.sum(self.expand(self.activation(self.reduce(pooled))), axis=1)
+        weights = ops.sum(self.expand(self.activation_layer(self.reduce(pooled))), axis=1)
         return ops.sigmoid(weights)[:, None, None, :]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

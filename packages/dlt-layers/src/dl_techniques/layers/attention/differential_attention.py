@@ -69,7 +69,7 @@ class DifferentialAttention(AttentionLayer):
         value: `(batch, S, features)`; by default the query.
         key: `(batch, S, features)`; by default the value.
         attention_mask: Which keys each query may see, nonzero = may: `(T, S)`, `(batch, T, S)`
-            or `(batch, 1, T, S)`.
+            or `(batch, 1 | h, T, S)`.
         padding_mask: `(batch, S)`, nonzero = a real token; combined with the tokens' own masks.
         use_causal_mask: Whether later tokens are hidden.
         return_attention_scores: Whether to return the differences `(batch, h, T, S)` too.
@@ -190,6 +190,7 @@ class DifferentialAttention(AttentionLayer):
         if self.rope is not None:
             lead = 0 if key is query else ops.shape(key)[1] - ops.shape(query)[1]
             q, k = self.rope(q, offset=lead), self.rope(k)
+        how["mask"] = self._for_both_maps(how["mask"])
         # Both maps weigh the same values.
         result = attend(q, k, ops.concatenate([v, v], axis=2), **how)
         heads, *scores = result if how["return_scores"] else (result,)
@@ -200,6 +201,12 @@ class DifferentialAttention(AttentionLayer):
             return output
         first, second = ops.split(scores[0], 2, axis=1)
         return output, first - ops.cast(weight, first.dtype) * second
+
+    def _for_both_maps(self, mask: Tensor | None) -> Tensor | None:
+        """A mask of each head (B, h, T, S) as (B, 2 h, T, S)."""
+        if mask is None or len(mask.shape) != 4 or mask.shape[1] != self.num_heads:
+            return mask
+        return ops.concatenate([mask, mask], axis=1)
 
     def _start(self) -> float:
         """lambda_init."""

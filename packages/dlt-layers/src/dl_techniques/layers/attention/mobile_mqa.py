@@ -14,8 +14,8 @@ from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.interpolation import resize_bilinear
-from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, dense_part, fresh_initializer
+from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.parts import build_part, call_part, dense_part, fresh_initializer
 
 
 @component(
@@ -145,7 +145,7 @@ class MobileMQA(ChannelsLastLayer):
             query = ops.average_pool(
                 inputs, self.query_strides, self.query_strides, data_format="channels_last"
             )
-            query = normalized(query, self.query_norm, training)
+            query = call_part(self.query_norm, query, training)
         batch, height, width = ops.shape(query)[:3]
         q = self.query_projection(query)
         q = ops.reshape(q, (batch, height * width, self.num_heads, self.key_dim))
@@ -226,4 +226,4 @@ def _reduced(
     x: Tensor, reduction: DepthwiseConvolution | None, norm: Any, training: bool | None
 ) -> Tensor:
     """The image that keys or values are projected from."""
-    return x if reduction is None else normalized(reduction(x), norm, training)
+    return x if reduction is None else call_part(norm, reduction(x), training)

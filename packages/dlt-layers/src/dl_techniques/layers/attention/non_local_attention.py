@@ -21,8 +21,8 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.attention.attend import all_of, attend
-from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, dense_part, fresh_initializer
+from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.parts import build_part, call_part, dense_part, fresh_initializer
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 
@@ -171,7 +171,7 @@ class NonLocalAttention(Layer):
         else:
             y = self._averaged(q, k, v, real)
         y = self.w_z(ops.reshape(y, (*ops.shape(inputs)[:-1], v.shape[-1])))
-        return inputs + normalized(y, self.norm_layer, training)
+        return inputs + call_part(self.norm_layer, y, training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""

@@ -14,7 +14,7 @@ from dl_techniques.layers.arguments import (
 )
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of, strided
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
-from dl_techniques.layers.parts import build_part, fresh_initializer
+from dl_techniques.layers.parts import build_part, call_part, fresh_initializer
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 
@@ -168,7 +168,8 @@ class ConvNeXtBlock(ChannelsLastLayer):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Add the branch to the input."""
         x = self.expand(self.norm(self.depthwise(inputs)))
-        x = self.scale(self.project(self.respond(self.activation_layer(x))))
+        x = call_part(self.activation_layer, x, training)
+        x = self.scale(self.project(self.respond(x)))
         if self.stochastic_depth is not None:
             x = self.stochastic_depth(x, training=training)
         shortcut = inputs

@@ -27,7 +27,7 @@ from dl_techniques.layers.conv.channels_last import (
     require_strides_or_dilation,
 )
 from dl_techniques.layers.conv.depthwise import centred
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, call_part
 
 
 @component(
@@ -164,7 +164,10 @@ class ConvolutionalKAN(ChannelsLastLayer):
                 initializer=self.base_initializer,
                 regularizer=self.kernel_regularizer,
             )
-            build_part(self.activation_layer, input_shape)
+            # The activation sees the padded image.
+            sizes = zip(input_shape[1:3], self._zeros(), strict=True)
+            padded = (None if n is None else n + sum(zeros) for n, zeros in sizes)
+            build_part(self.activation_layer, (input_shape[0], *padded, channels))
         self.spline_kernel = self.add_weight(
             name="spline_kernel",
             shape=(*taps, bases, self.filters),
@@ -189,7 +192,7 @@ class ConvolutionalKAN(ChannelsLastLayer):
         features = b_spline_bases(upcast(x), self.grid_size, self.spline_order, *self.grid_range)
         features = ops.cast(features, self.compute_dtype)
         if self.use_base:
-            base = ops.expand_dims(self.activation_layer(x), -1)
+            base = ops.expand_dims(call_part(self.activation_layer, x), -1)
             features = ops.concatenate([base, features], axis=-1)
         _, height, width, _, _ = ops.shape(features)
         y: Tensor = ops.conv(

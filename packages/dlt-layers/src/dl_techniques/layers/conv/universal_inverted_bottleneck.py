@@ -21,7 +21,7 @@ from dl_techniques.layers.conv.channels_last import (
 )
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.layer_scale import LayerScale
-from dl_techniques.layers.parts import build_part, fresh_initializer
+from dl_techniques.layers.parts import build_part, call_part, fresh_initializer
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 
@@ -214,9 +214,11 @@ class UIB(ChannelsLastLayer):
         x = inputs
         if self.start_dw is not None:
             x = self.start_norm(self.start_dw(x), training=training)
-        x = self.expand_activation(self.expand_norm(self.expand(x), training=training))
+        x = self.expand_norm(self.expand(x), training=training)
+        x = call_part(self.expand_activation, x, training)
         if self.middle_dw is not None:
-            x = self.middle_activation(self.middle_norm(self.middle_dw(x), training=training))
+            x = self.middle_norm(self.middle_dw(x), training=training)
+            x = call_part(self.middle_activation, x, training)
         x = self.project_norm(self.project(x), training=training)
         if self.layer_scale is not None:
             x = self.layer_scale(x)

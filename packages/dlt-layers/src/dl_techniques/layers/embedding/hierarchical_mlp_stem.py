@@ -11,8 +11,8 @@ from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, co
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
-from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, fresh_initializer
+from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.parts import build_part, call_part, fresh_initializer
 
 
 @component(
@@ -125,10 +125,11 @@ class HierarchicalMLPStem(ChannelsLastLayer):
     def build(self, input_shape: Shape) -> None:
         """Build all convolutions, norms and activations."""
         require_whole_patches(input_shape, self._patch)
-        shape: Shape = (None, None, None, channels_of(input_shape))
+        channels_of(input_shape)
+        shape = input_shape
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             conv.build(shape)
-            shape = (None, None, None, conv.filters)
+            shape = conv.compute_output_shape(shape)
             build_part(norm, shape)
             if i < len(self.activations):
                 build_part(self.activations[i], shape)
@@ -139,9 +140,9 @@ class HierarchicalMLPStem(ChannelsLastLayer):
         require_whole_patches(inputs.shape, self._patch)
         x = inputs
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = normalized(conv(x), norm, training)
+            x = call_part(norm, conv(x), training)
             if i < len(self.activations):
-                x = self.activations[i](x)
+                x = call_part(self.activations[i], x, training)
         return as_sequence(x) if self.flatten else x
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

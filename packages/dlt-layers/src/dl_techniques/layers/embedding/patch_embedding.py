@@ -20,7 +20,7 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import require_integers, require_pair
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, call_part
 
 
 @component(
@@ -150,7 +150,7 @@ class PatchEmbedding(ChannelsLastLayer):
             x = ops.pad(x, ((0, 0), (0, -height % rows), (0, -width % columns), (0, 0)))
         x = self.projection(x)
         x = as_sequence(x) if self.flatten else x
-        return x if self.norm_layer is None else self.norm_layer(x)
+        return call_part(self.norm_layer, x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Tokens, or the map of tokens."""

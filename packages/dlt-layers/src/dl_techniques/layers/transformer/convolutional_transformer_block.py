@@ -18,8 +18,8 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
-from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, offset_seed
+from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.parts import build_part, call_part, offset_seed
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 _ROLES = ("query", "key", "value")
@@ -188,15 +188,15 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
             dtype=self.dtype_policy,
         )
         for part in (*self.linears, self.norm1, self.norm2, self.ffn_layer):
-            build_part(part, image)
+            build_part(part, input_shape)
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Attend, then transform each token."""
         first, second = self.drop_paths
-        y = self._attention(normalized(inputs, self.norm1, training), training)
+        y = self._attention(call_part(self.norm1, inputs, training), training)
         x = inputs + first(self.attention_drop(y, training=training), training=training)
-        y = self.ffn_layer(normalized(x, self.norm2, training), training=training)
+        y = call_part(self.ffn_layer, call_part(self.norm2, x, training), training)
         return x + second(y, training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -25,8 +25,8 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.attend import all_of
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.ffn.mlp_block import MLPBlock
-from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, offset_seed
+from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.parts import build_part, call_part, offset_seed
 
 
 @component(
@@ -194,7 +194,7 @@ class MixedSequentialBlock(Layer):
         real = all_of(mask)
         x = inputs
         for branch, norm in zip(self.branches, self.norms, strict=True):
-            x = x + getattr(self, f"_{branch}")(normalized(x, norm, training), real, training)
+            x = x + getattr(self, f"_{branch}")(call_part(norm, x, training), real, training)
         return x
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

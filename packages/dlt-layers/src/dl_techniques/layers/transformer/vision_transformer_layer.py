@@ -25,8 +25,8 @@ from dl_techniques.layers.arguments import (
 )
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.layer_scale import LayerScale
-from dl_techniques.layers.norm_choice import choose_norm, normalized
-from dl_techniques.layers.parts import build_part, offset_seed
+from dl_techniques.layers.norm_choice import choose_norm
+from dl_techniques.layers.parts import build_part, call_part, offset_seed
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 
@@ -203,7 +203,7 @@ class VisionTransformerLayer(Layer):
             return self.attention_drop(x, training=training)
 
         x = self._residual(inputs, attend, 0, training)
-        return self._residual(x, lambda y: self.ffn_layer(y, training=training), 1, training)
+        return self._residual(x, lambda y: call_part(self.ffn_layer, y, training), 1, training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
@@ -211,13 +211,13 @@ class VisionTransformerLayer(Layer):
 
     def _residual(self, x: Tensor, branch: Any, i: int, training: bool | None) -> Tensor:
         """One branch with its norms, gain, drop path and residual."""
-        y = branch(x if self.norm_position == "post" else normalized(x, self.norms[i], training))
+        y = branch(x if self.norm_position == "post" else call_part(self.norms[i], x, training))
         if self.norm_position == "sandwich":
-            y = normalized(y, self.norms[i + 2], training)
+            y = call_part(self.norms[i + 2], y, training)
         scale = self.scales[i]
         y = y if scale is None else scale(y)
         x = x + self.drop_paths[i](y, training=training)
-        return normalized(x, self.norms[i], training) if self.norm_position == "post" else x
+        return call_part(self.norms[i], x, training) if self.norm_position == "post" else x
 
     def _norm(self) -> Any:
         return choose_norm(self.norm, epsilon=self.norm_epsilon, dtype=self.dtype_policy)

@@ -29,7 +29,9 @@ class Composite(ChannelsLastLayer):
     def _shared(self) -> dict[str, Any]:
         """Arguments that all parts take from their owner, anew for each part."""
         return {
-            "activation": resolve(self.activation, kind="activation", fresh=True),
+            "activation": resolve(
+                self.activation, kind="activation", fresh=True, dtype=self.dtype_policy
+            ),
             "kernel_initializer": fresh_initializer(self.kernel_initializer),
             "data_format": self.data_format,
             "dtype": self.dtype_policy,

@@ -25,7 +25,7 @@ from dl_techniques.layers.conv.channels_last import (
     strided,
 )
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
-from dl_techniques.layers.parts import build_part
+from dl_techniques.layers.parts import build_part, call_part
 
 
 @component(
@@ -171,7 +171,7 @@ class ConvBlock(ChannelsLastLayer):
         """Convolve, normalize, activate."""
         x = inputs if self.padding is None else self.padding(inputs)
         x = self.norm(self.conv(x), training=training)
-        return self.activation_layer(x)
+        return call_part(self.activation_layer, x, training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Height and width divided by the strides and rounded up."""

@@ -95,29 +95,29 @@ class YOLOv12DetectionHead(Composite):
         first = channels_of(shapes[0])
         box_width = max(16, first // 4, 4 * self.reg_max)
         class_width = max(first, min(self.num_classes, _MOST_CLASS_CHANNELS))
-        self.boxes = [self._boxes(box_width) for _ in shapes]
+        self.boxes = [self._boxes(shape, box_width) for shape in shapes]
         self.classes = [
-            self._classes(channels_of(shape), class_width, stride)
+            self._classes(shape, class_width, stride)
             for shape, stride in zip(shapes, self.strides, strict=True)
         ]
-        for shape, boxes, classes in zip(shapes, self.boxes, self.classes, strict=True):
-            boxes.build(shape)
-            classes.build(shape)
         self.built = True
 
-    def _boxes(self, width: int) -> keras.Sequential:
+    def _boxes(self, shape: Shape, width: int) -> keras.Sequential:
         return keras.Sequential(
             [
+                self._input(shape),
                 self._conv(width, 3),
                 self._conv(width, 3),
                 self._logits(4 * self.reg_max, 2.0),
             ]
         )
 
-    def _classes(self, channels: int, width: int, stride: int) -> keras.Sequential:
+    def _classes(self, shape: Shape, width: int, stride: int) -> keras.Sequential:
+        channels = channels_of(shape)
         share = _OBJECTS_PER_IMAGE / self.num_classes / (_IMAGE_SIZE / stride) ** 2
         return keras.Sequential(
             [
+                self._input(shape),
                 self._conv(channels, 3, groups=channels),
                 self._conv(width),
                 self._conv(width, 3, groups=width),
@@ -125,6 +125,10 @@ class YOLOv12DetectionHead(Composite):
                 self._logits(self.num_classes, math.log(share)),
             ]
         )
+
+    def _input(self, shape: Shape) -> Any:
+        # A sequence casts what it gets to the dtype of its input, by default float32.
+        return keras.Input((None, None, shape[-1]), dtype=self.compute_dtype)
 
     def _logits(self, units: int, bias: float) -> Any:
         return keras.layers.Dense(

@@ -57,7 +57,9 @@ def fresh_process(subject: Subject) -> None:
     require(gap <= 1e-6, f"outputs differ by {gap:.1e} in a fresh process")
 
 
-@check(kinds=("loss", "metric", "initializer", "regularizer", "constraint", "schedule"))
+@check(
+    kinds=("loss", "metric", "initializer", "regularizer", "constraint", "schedule", "optimizer")
+)
 def part_in_a_file(subject: Subject) -> None:
     """A model that uses it is saved and loaded again with it."""
     part = subject.create()
@@ -68,6 +70,8 @@ def part_in_a_file(subject: Subject) -> None:
         model.compile("sgd", "mse", metrics=[part])
     elif subject.kind == "schedule":
         model.compile(keras.optimizers.SGD(part), "mse")
+    elif subject.kind == "optimizer":
+        model.compile(part, "mse")
     if model.compiled:
         # Keras builds the optimizer when it loads, and warns if it was not built when saving.
         model.optimizer.build(model.trainable_variables)

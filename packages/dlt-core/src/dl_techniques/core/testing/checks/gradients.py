@@ -70,8 +70,9 @@ def finite_differences(subject: Subject) -> None:
 
 def _compare_with_differences(subject: Subject) -> None:
     arrays = {key: value.astype("float64") for key, value in subject.arrays().items()}
-    instance = subject.create(dtype="float64")
-    subject.call(instance, arrays)
+    with subject.policy("float64") as overrides:
+        instance = subject.create(**overrides)
+        subject.call(instance, arrays)
     result = subject.differentiate(instance, arrays)
     slopes = [
         _Slope(variable.path, gradient, variable.assign_add)

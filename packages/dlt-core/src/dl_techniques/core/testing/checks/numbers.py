@@ -17,7 +17,8 @@ def mixed_policies(subject: Subject) -> None:
     if keras.backend.backend() != "torch":  # PyTorch has no float16 kernels for the CPU
         names.append("mixed_float16")
     for name in names:
-        instance = subject.make_symbolically(dtype=name)
+        with subject.policy(name) as overrides:
+            instance = subject.make_symbolically(**overrides)
         outputs = subject.infer(instance, subject.arrays())
         compute = keras.dtype_policies.get(name).compute_dtype
         for output in outputs:
@@ -44,7 +45,8 @@ def float16_range(subject: Subject) -> None:
     largest = max(float(np.abs(array).max(initial=0)) for array in exact)
     if not np.isfinite(largest) or largest > 3e4:
         raise NotApplicable("the result does not fit float16")
-    instance = subject.make_symbolically(dtype="mixed_float16")
+    with subject.policy("mixed_float16") as overrides:
+        instance = subject.make_symbolically(**overrides)
     instance.set_weights(subject.built.get_weights())
     half = to_arrays(subject.infer(instance, arrays))
     for ours, theirs in zip(half, exact, strict=True):
@@ -85,6 +87,8 @@ def nan_is_not_hidden(subject: Subject) -> None:
 @check()
 def dtype_policy_of_instance(subject: Subject) -> None:
     """A layer's own policy decides, whatever the global one is."""
+    if subject.kind == "model":
+        raise NotApplicable("the layers of a model follow the policy under which they are made")
     before = keras.config.dtype_policy()
     parts = subject.parts()  # a given part follows the policy under which it was made
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -91,12 +92,67 @@ def metric_state(subject: Subject) -> None:
     for variable, value in zip(metric.variables, fresh, strict=True):
         same = np.array_equal(_number(variable), value)
         require(same, f"reset_state leaves {variable.path} as it was")
+    ours, theirs = _number(metric.result()), _number(subject.create().result())
+    same = np.array_equal(ours, theirs, equal_nan=True)
+    require(same, f"after reset_state the result is {ours}, that of a fresh metric {theirs}")
 
 
 @check(kinds=("metric",))
 def metric_before_updates(subject: Subject) -> None:
     """A metric that has seen nothing gives a result without an error."""
     _number(subject.create().result())
+
+
+@check(kinds=("metric",))
+def metric_weights(subject: Subject) -> None:
+    """A sample of weight zero counts as absent."""
+    if "sample_weight" not in inspect.signature(subject.cls.update_state).parameters:
+        raise NotApplicable("it takes no weights")
+    if subject.has("couples_batch"):
+        raise NotApplicable("it couples the samples of a batch")
+    arrays = _pair(subject)
+    weights = np.ones(len(arrays[0]), "float32")
+    weights[-1] = 0
+    zeroed, without = subject.create(), subject.create()
+    zeroed.update_state(*arrays, sample_weight=weights)
+    without.update_state(*(array[:-1] for array in arrays))
+    ours, theirs = _number(zeroed.result()), _number(without.result())
+    close = np.allclose(ours, theirs, rtol=1e-5, atol=1e-6, equal_nan=True)
+    require(close, f"weight zero gives {ours}, leaving the sample out {theirs}")
+
+
+@check(kinds=("schedule",))
+def schedule_contract(subject: Subject) -> None:
+    """At any step, as a number or a tensor, the rate is one finite number, not negative."""
+    schedule = subject.create()
+    for step in (0, 1, 1000, 1_000_000):
+        for given in (step, ops.convert_to_tensor(step, "int32")):
+            rate = _number(schedule(given))
+            require(rate.shape == (), f"at step {step} the rate has the shape {rate.shape}")
+            require(np.isfinite(rate) and rate >= 0, f"at step {step} the rate is {rate}")
+
+
+@check(kinds=("optimizer",))
+def optimizer_contract(subject: Subject) -> None:
+    """Steps down a bowl lead down, and an instance from the configuration takes the same ones."""
+    optimizer = subject.create()
+    again = subject.cls.from_config(optimizer.get_config())
+    ends = [_descend(optimizer), _descend(again)]
+    require(np.isfinite(ends[0]).all(), "a step makes a weight that is not finite")
+    require(np.sum(ends[0] ** 2) < np.sum(_START**2), f"steps from {_START} lead to {ends[0]}")
+    same = np.allclose(ends[0], ends[1], rtol=1e-6, atol=1e-7)
+    require(same, f"an instance from the configuration leads to {ends[1]}, not to {ends[0]}")
+
+
+_START: Final = np.array([3.0, -2.0], "float32")
+
+
+def _descend(optimizer: Any) -> Any:
+    variable = keras.Variable(_START)
+    optimizer.build([variable])
+    for _ in range(5):
+        optimizer.apply([2 * variable.value], [variable])
+    return _number(variable)
 
 
 @check(kinds=("initializer",))
