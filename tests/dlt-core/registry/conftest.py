@@ -38,7 +38,8 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.serial = next(_serial)
+        # No module of anybody else has it in its name, as `_sha512` has "12".
+        self.serial = f"x{next(_serial)}x"
         folder.mkdir(parents=True, exist_ok=True)
 
     def name(self, stem: str) -> str:
@@ -180,7 +181,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     environment = dict(os.environ)
     yield made
     for name in set(sys.modules) - before:
-        if str(made.serial) in name:
+        if made.serial in name:
             del sys.modules[name]
     for name in set(os.environ) - set(environment):
         del os.environ[name]

@@ -217,7 +217,7 @@ assert {healthy!r} in str(listed), listed
 assert {deadly!r} in str(listed), listed
 assert registry.find({deadly!r}).id == {deadly!r}
 heavy = {{"keras", "jax", "torch", "tensorflow", "numpy", "pluggy", "inspect", "difflib", "html"}}
-print(sorted(heavy & set(sys.modules)), [m for m in sys.modules if {str(site.serial)!r} in m])
+print(sorted(heavy & set(sys.modules)), [m for m in sys.modules if {site.serial!r} in m])
 """
     process = site.python(program)
     assert process.returncode == 0, process.stderr
