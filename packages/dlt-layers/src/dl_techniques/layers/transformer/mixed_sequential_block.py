@@ -47,7 +47,7 @@ class MixedSequentialBlock(Layer):
     blocks without attention.
 
     Args:
-        embed_dim: Features of the tokens; `None` to take them from the input.
+        embed_dim: Features of the tokens; `None`, the default, takes them from the input.
         num_heads: Number of attention heads; divides the features.
         lstm_units: Units of the LSTM; if they are not the features, a dense layer maps them back.
             `None` for as many as features.
@@ -91,7 +91,7 @@ class MixedSequentialBlock(Layer):
 
     def __init__(
         self,
-        embed_dim: int | None,
+        embed_dim: int | None = None,
         num_heads: int = 8,
         lstm_units: int | None = None,
         ff_dim: int | None = None,
