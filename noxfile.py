@@ -35,6 +35,7 @@ NOT_SLOW = ("-m", "not slow")
 # Two workers; tests/conftest.py says which tests are to share one.
 PARALLEL = ("-n", "2", "--dist", "loadgroup")
 BACKEND_FREE = (
+    "tests/dlt-core/attacks/test_attacks.py",
     "tests/dlt-core/cli",
     "tests/dlt-core/registry",
     "tests/dlt-core/saving/test_atomic.py",

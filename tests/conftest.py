@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import sys
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         component = _component(item)
         if component is not None:
             item.add_marker(pytest.mark.xdist_group(component))
+    # Groups come first, so that single tests are left to fill the last seconds of both workers.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare what was imported for good: searching it for garbage took a fifth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 # After so many tests the compiled functions of JAX are dropped.

@@ -31,6 +31,10 @@ QUICK = (
 BACKENDS = [name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)]
 
 
+# One worker saves, and lets every backend read.
+pytestmark = pytest.mark.xdist_group("exchange")
+
+
 def run(backend: str, *arguments: object) -> dict[str, Any]:
     child = subprocess.run(
         [sys.executable, str(SCRIPT), *map(str, arguments)],

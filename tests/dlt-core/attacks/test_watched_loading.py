@@ -15,6 +15,8 @@ from model_attacks import ATTACKS
 
 HERE = Path(__file__).parent
 FUZZ = HERE.parents[1] / "fuzz"
+# One process loads them all, for every test of this file.
+pytestmark = pytest.mark.xdist_group("watched loading")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,9 @@ from dl_techniques.weightwatcher import (  # noqa: E402  # needs Keras
     smooth_model,
 )
 
+# One model, made once.
+pytestmark = pytest.mark.xdist_group("live models")
+
 
 @keras.saving.register_keras_serializable("weightwatcher_tests")
 class Mixer(keras.layers.Layer):

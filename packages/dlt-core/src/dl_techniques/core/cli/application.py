@@ -8,7 +8,6 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from dl_techniques.core.__about__ import __version__
@@ -105,7 +104,9 @@ def _open_closed_streams() -> None:
     """Python has no stream where the caller closed it; errors must not go to the other one."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for the process's life
+            # Like Python's own streams, it stays open for the process's life.
+            null = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, open(null, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _accept_all_characters() -> None:
