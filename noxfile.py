@@ -32,8 +32,15 @@ NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
 BETWEEN = ("-c", "constraints/between.txt")
 NOT_SLOW = ("-m", "not slow")
+XLA_OF_FLOOR = (
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+)
+# The last halves the time of compiling one operation, and is unknown to older ones.
+XLA = (*XLA_OF_FLOOR, "--xla_cpu_use_fusion_emitters=false")
 # Two workers; tests/conftest.py says which tests are to share one.
 PARALLEL = ("-n", "2", "--dist", "loadgroup")
+# What never touches a tensor is the same everywhere, and is tested with the first backend.
 BACKEND_FREE = (
     "tests/dlt-core/attacks/test_attacks.py",
     "tests/dlt-core/cli",
@@ -46,6 +53,7 @@ BACKEND_FREE = (
     "tests/dlt-weightwatcher/arrays",
     "tests/ecosystem/test_sources.py",
 )
+IGNORED_ONCE_TESTED = tuple(f"--ignore={path}" for path in BACKEND_FREE)
 TEST_TOOLS = (
     "distributed",
     "hypothesis",
@@ -105,17 +113,11 @@ def _split(posargs: list[str]) -> tuple[list[Backend], list[str]]:
     return chosen or list(BACKENDS), rest
 
 
-def _compiled_once(session: nox.Session) -> dict[str, str]:
-    """Compile for JAX quickly, and once for all processes: most of its time on small tests.
+def _compiled_quickly(session: nox.Session, flags: tuple[str, ...] = XLA) -> dict[str, str]:
+    """Compile with XLA quickly, and for JAX once for all processes: most of its time on tests.
 
     What is measured is compiled as users compile it: `oracles` and `bench` do without.
     """
-    flags = (
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-        # Half the time of compiling one operation.
-        "--xla_cpu_use_fusion_emitters=false",
-    )
     return {
         "XLA_FLAGS": " ".join(flags),
         "JAX_COMPILATION_CACHE_DIR": str(Path(session.create_tmp()) / "jax"),
@@ -124,10 +126,12 @@ def _compiled_once(session: nox.Session) -> dict[str, str]:
     }
 
 
-def _pytest(session: nox.Session, backend: str, *arguments: str) -> None:
+def _pytest(
+    session: nox.Session, backend: str, *arguments: str, flags: tuple[str, ...] = XLA
+) -> None:
     started = time.monotonic()
-    compiling = _compiled_once(session) if backend == "jax" else {}
-    session.run("pytest", *arguments, env=_environment(backend) | compiling)
+    environment = _environment(backend) | _compiled_quickly(session, flags)
+    session.run("pytest", *PARALLEL, *arguments, env=environment)
     session.log(f"{backend}: {time.monotonic() - started:.0f} s")
 
 
@@ -158,18 +162,17 @@ def tests(session: nox.Session) -> None:
     chosen, rest = _split(session.posargs)
     _install_all_backends(session)
     for number, backend in enumerate(chosen):
-        # What never touches a tensor is the same on every backend, and is tested on the first.
-        once = [f"--ignore={path}" for path in BACKEND_FREE] if number else []
-        _pytest(session, backend.name, *PARALLEL, *NOT_SLOW, *once, *rest)
+        once = IGNORED_ONCE_TESTED if number else ()
+        _pytest(session, backend.name, *NOT_SLOW, *once, *rest)
 
 
 @nox.session
 def floor(session: nox.Session) -> None:
-    """All tests on the oldest supported stack: Keras 3.8.0 with TensorFlow 2.18."""
+    """All that touches a tensor, on the oldest supported stack: Keras 3.8.0, TensorFlow 2.18."""
     _install(session, *FLOOR, "tensorflow", *TEST_TOOLS)
     _install_workspace(session, *FLOOR)
-    selection = ("-m", "not oracle and not slow")
-    _pytest(session, "tensorflow", *PARALLEL, *selection, *session.posargs)
+    selection = ("-m", "not oracle and not slow", *IGNORED_ONCE_TESTED)
+    _pytest(session, "tensorflow", *selection, *session.posargs, flags=XLA_OF_FLOOR)
 
 
 @nox.session
@@ -303,7 +306,7 @@ def exchange(session: nox.Session) -> None:
     """Save every component on each backend, load it on each, compare outputs and gradients."""
     _install(session, *NEWEST, *(b.requirement for b in BACKENDS))
     _install_workspace(session, *NEWEST)
-    shared = _compiled_once(session)
+    shared = _compiled_quickly(session)
     _exchange(session, {b.name: ("python", _environment(b.name) | shared) for b in BACKENDS})
 
 

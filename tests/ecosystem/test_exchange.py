@@ -23,11 +23,6 @@ for name in ("layers", "losses"):
 
 SCRIPT = Path(__file__).parent / "exchange.py"
 ARCHIVE = Path(__file__).parent / "archive"
-# What XLA compiles here runs once.
-QUICK = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    " --xla_cpu_use_fusion_emitters=false"
-)
 BACKENDS = [name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)]
 
 
@@ -38,7 +33,7 @@ pytestmark = pytest.mark.xdist_group("exchange")
 def run(backend: str, *arguments: object) -> dict[str, Any]:
     child = subprocess.run(
         [sys.executable, str(SCRIPT), *map(str, arguments)],
-        env={"XLA_FLAGS": QUICK, **os.environ, "KERAS_BACKEND": backend},
+        env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         check=False,
