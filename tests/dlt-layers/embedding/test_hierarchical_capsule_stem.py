@@ -51,6 +51,7 @@ def test_equals_naive_loops(patch, size, verify, routed):
 
 @pytest.mark.parametrize(("patch", "use_layer_norm"), [(4, False), (16, True)])
 def test_a_patch_changes_its_own_token_only(patch, use_layer_norm):
+    keras.utils.set_random_seed(0)
     x = draw(1, 2 * patch, 3 * patch, 3)
     stem = HierarchicalCapsuleStem(
         6, None, patch, num_capsules=3, capsule_dim=2, use_layer_norm=use_layer_norm

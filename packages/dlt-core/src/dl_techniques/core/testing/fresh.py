@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,7 @@ for line in sys.stdin:
 """
 
 _child: subprocess.Popen[str] | None = None
+_path: str | None = None  # PYTHONPATH when it was started: what it can find
 
 
 def fresh_outputs(model: keras.Model, inputs: list[Any]) -> list[Any]:
@@ -82,8 +84,13 @@ def fresh_outputs(model: keras.Model, inputs: list[Any]) -> list[Any]:
 
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
-    global _child  # noqa: PLW0603  # one child a process, started when it is first needed
+    global _child, _path  # noqa: PLW0603  # one child a process, started when it is first needed
+    path = os.environ.get("PYTHONPATH")
+    if _child is not None and path != _path:
+        _child.kill()
+        _child.communicate()
     if _child is None or _child.poll() is not None:
+        _path = path
         _child = subprocess.Popen(  # noqa: S603  # our own interpreter and script
             [sys.executable, "-c", _SERVER],
             stdin=subprocess.PIPE,
