@@ -6,6 +6,7 @@ and one broken folder must not hide the others.
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import os
 import re
@@ -268,7 +269,8 @@ def _from_folder(where: str) -> tuple[str, str]:
 def _parse(content: bytes) -> tuple[tuple[EntryPoint, ...], list[str]]:
     """The lines of our groups, and what is malformed; one bad line spoils no other."""
     try:
-        text = content.decode("utf-8-sig")
+        # Not by "utf-8-sig": the codec would be imported here, by finders that may be broken.
+        text = content.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         return (), [f"not UTF-8: {error.reason} at {error.start}"]
     found: dict[EntryPoint, None] = {}
