@@ -131,8 +131,9 @@ def _distributions(path: Sequence[str] | None, problems: list[Problem]) -> Itera
     searches: list[tuple[Any, DistributionFinder.Context, str]] = []
     for finder in [PathFinder] if path is not None else list(sys.meta_path):
         if finder is PathFinder:
+            # Not by its own method, which the backport `importlib_metadata` takes away.
             searches += [
-                (finder, DistributionFinder.Context(path=[folder]), folder)
+                (MetadataPathFinder, DistributionFinder.Context(path=[folder]), folder)
                 for folder in (sys.path if path is None else path)
             ]
         elif hasattr(finder, "find_distributions"):
