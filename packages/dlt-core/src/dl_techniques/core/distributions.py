@@ -78,8 +78,12 @@ def survey(path: Sequence[str] | None = None) -> Survey:
     providers: list[Provider] = []
     problems: list[Problem] = []
     seen: dict[str, Provider | None] = {}
+    places: set[str] = set()
     for distribution in _distributions(path, problems):
         where = _location(distribution)
+        if where in places:  # two finders may know one folder, as with `importlib_metadata`
+            continue
+        places.add(where)
         try:
             _examine(distribution, where, seen, providers, problems)
         except Exception as error:
