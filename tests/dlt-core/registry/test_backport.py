@@ -17,11 +17,13 @@ def test_finders_without_their_method_change_nothing(site: Any, monkeypatch: Any
     assert registry.problems == ()
 
 
-def test_a_second_finder_of_the_same_folders_changes_nothing(site: Any, monkeypatch: Any) -> None:
-    healthy = site.healthy()
-    before = [entry.id for entry in site.registry().list()]
+def test_what_two_finders_find_is_told_once(site: Any, tools: Any, monkeypatch: Any) -> None:
+    """The backport brings a finder of its own for the same folders."""
+    broken = tools.Broken(site)
+    broken.install()
+    group = tools.components_group(broken.package)
+    site.metadata(broken.package, "2.0", entry_points=group)
+    before = site.registry().problems
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, MetadataPathFinder()])
-    registry = site.registry()
-    assert [entry.id for entry in registry.list()] == before
-    assert healthy in before
-    assert registry.problems == ()
+    assert [p.distribution for p in before] == [broken.package]
+    assert site.registry().problems == before
