@@ -6,6 +6,7 @@ Without arguments the sessions that CI runs are run. Backends are data: one row 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.sessions = [
@@ -94,9 +95,23 @@ def _environment(backend: str) -> dict[str, str | None]:
     }
 
 
+def _uv_environment() -> dict[str, str | None]:
+    """Let uv look where pip is told to look for wheels, as for a torch that was built for CPUs."""
+    return {"UV_FIND_LINKS": ",".join(os.environ.get("PIP_FIND_LINKS", "").split()) or None}
+
+
 def _install(session: nox.Session, *arguments: str) -> None:
-    """Install without bytecode: most of it is never imported, and the rest is made on import."""
-    session.install("--no-compile", *arguments)
+    session.install(*arguments, env=_uv_environment())
+
+
+def _new_environment(session: nox.Session, name: str, *arguments: str) -> str:
+    """Make a clean environment beside the session's own, and return its interpreter."""
+    folder = Path(session.create_tmp()) / name
+    session.run("uv", "venv", "-q", "--clear", "-p", sys.executable, str(folder), external=True)
+    python = str(folder / "bin" / "python")
+    install = ("uv", "pip", "install", "-q", "--python", python, *arguments)
+    session.run(*install, external=True, env=_uv_environment())
+    return python
 
 
 def _install_workspace(session: nox.Session, *constraints: str) -> None:
@@ -220,11 +235,9 @@ def _wheels(session: nox.Session) -> Path:
     folder = Path(session.create_tmp()) / "wheels"
     for old in folder.glob("*.whl"):
         old.unlink()
-    paths = [f"packages/{name}" for name in DISTRIBUTIONS]
-    _install(session, "hatchling>=1.30")
-    session.run(
-        "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "-w", str(folder), *paths
-    )
+    for name in DISTRIBUTIONS:
+        build = ("uv", "build", "-q", "--wheel", "-o", str(folder), f"packages/{name}")
+        session.run(*build, external=True)
     return folder
 
 
@@ -234,22 +247,8 @@ def alone(session: nox.Session) -> None:
     wheels = _wheels(session)
     for name in DISTRIBUTIONS:
         # A directory of its own, so that nothing of the workspace is importable by accident.
-        environment = Path(session.create_tmp()) / f"alone-{name}"
-        session.run("python", "-m", "venv", "--clear", str(environment))
-        python = str(environment / "bin" / "python")
-        session.run(
-            python,
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--no-compile",
-            *NEWEST,
-            "--find-links",
-            str(wheels),
-            f"{name}[jax]>=0.1,<1",
-            external=True,
-        )
+        wheel = ("--find-links", str(wheels), f"{name}[jax]>=0.1,<1")
+        python = _new_environment(session, f"alone-{name}", *NEWEST, *wheel)
         session.run(
             python,
             "-I",
@@ -271,11 +270,8 @@ def scaffold(session: nox.Session) -> None:
     run = {"env": _environment("jax")}
     with session.chdir(folder):
         session.run("dl-techniques", "new", "acme-gates", "--kind", "layer", **run)
-        session.run("pip", "wheel", "-q", "--no-deps", "-w", ".", "./acme-gates")
-        session.run("pip", "uninstall", "-q", "-y", "acme-gates")
-        session.run(
-            "pip", "install", "-q", "--no-deps", "--no-index", "--find-links", ".", "acme-gates"
-        )
+        session.run("uv", "build", "-q", "--wheel", "-o", ".", "acme-gates", external=True)
+        session.install("--no-deps", "--no-index", "--find-links", ".", "acme-gates")
         session.run("dl-techniques", "list", "--distribution", "acme-gates", **run)
         session.run("dl-techniques", "conformance", "acme-gates", **run)
         session.run("pytest", "-q", "acme-gates/tests", **run)
@@ -315,12 +311,9 @@ def skew(session: nox.Session) -> None:
     """Save every component with each of three versions of Keras, and load it with each."""
     pythons = {}
     for name, constraints in (("floor", FLOOR), ("between", BETWEEN), ("newest", NEWEST)):
-        environment = Path(session.create_tmp()) / f"keras-{name}"
-        session.run("python", "-m", "venv", str(environment))
-        python = pythons[name] = str(environment / "bin" / "python")
         packages = [item for d in DISTRIBUTIONS for item in ("-e", f"packages/{d}")]
-        install = (python, "-m", "pip", "install", "-q", *constraints, "tensorflow", *packages)
-        session.run(*install, external=True)
+        arguments = (*constraints, "tensorflow", *packages)
+        pythons[name] = _new_environment(session, f"keras-{name}", *arguments)
     environment = _environment("tensorflow")
     _exchange(session, {name: (python, environment) for name, python in pythons.items()})
 
