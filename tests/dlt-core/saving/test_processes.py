@@ -99,7 +99,7 @@ def kill(folder: Path, mode: str, count: int) -> tuple[int, int]:
             time.sleep(chance.random() * 0.03)
             writers.kill(number)
             report = inspect_model(target)
-            # The one before may have been the last to finish, if its successor died in its second save.
+            # The one before may have been the last to finish: its successor died in a later save.
             lost += not (report.loadable and abs(author(target) - number) <= 1)
             left += len(sweep(target))
         writers.wait_until_ready(count)
