@@ -96,6 +96,14 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         write(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["missing", "file"])
+def test_a_folder_that_is_none_is_named(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileNotFoundError, match=rf"model\.keras cannot be .*{place} is no folder"):
+        write(tmp_path / place / "model.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_does_not_overwrite_unless_told(target: Path) -> None:
     with pytest.raises(FileExistsError):
         write(target, overwrite=False)

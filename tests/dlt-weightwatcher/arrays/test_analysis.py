@@ -403,6 +403,24 @@ def test_layers_are_found_by_name_and_id(weights):
         result.layer("missing")
 
 
+def test_what_a_mask_hides_is_not_made_up(weights):
+    hidden = np.ma.masked_greater(weights["dense"], 0)
+    whole = np.ma.array(weights["dense"])
+    result = analyze_model({"hidden": hidden, "whole": whole}, n_jobs=1)
+    assert [(e.path, e.shape) for e in result.skipped] == [("hidden", weights["dense"].shape)]
+    assert "masked entries" in result.skipped[0].reason
+    assert numbers(result) == numbers(analyze_model({"whole": weights["dense"]}, n_jobs=1))
+
+
+def test_a_file_is_no_folder_to_resume_from(weights, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ValueError, match=r"Expected a folder .* Received: .*file"):
+        analyze_model(weights, resume=file)
+    with pytest.raises(ValueError, match="Expected a folder"):
+        AnalysisResult.load(file)
+
+
 def test_an_analysis_is_resumed_where_it_stopped(weights, tmp_path):
     folder = tmp_path / "kept"
 

@@ -71,6 +71,25 @@ def test_mistakes_are_named(model, tmp_path):
         watch(model, model, "--csv", tmp_path / "x.csv")
 
 
+@pytest.mark.parametrize("option", ["--html", "--json", "--csv"])
+def test_a_file_that_could_not_be_written_is_told_before_the_analysis(option, tmp_path):
+    from dl_techniques.core.cli.output import UserError
+
+    # There is no such model: that would be the complaint if it were looked for first.
+    with pytest.raises(UserError, match=f"{option} .*missing is no folder"):
+        watch(tmp_path / "model.keras", option, tmp_path / "missing" / "report")
+    with pytest.raises(UserError, match=f"{option} .*this is a folder"):
+        watch(tmp_path / "model.keras", option, tmp_path)
+
+
+@pytest.mark.parametrize("option", ["--png", "--resume"])
+def test_a_folder_that_is_a_file_is_told_before_the_analysis(option, model):
+    from dl_techniques.core.cli.output import UserError
+
+    with pytest.raises(UserError, match=f"{option} .*this is a file"):
+        watch(model, option, model)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows delivers Ctrl-C to whole consoles only")
 def test_an_interrupt_leaves_no_trace_of_garbage_and_can_be_resumed(tmp_path):
     rng = np.random.default_rng(0)

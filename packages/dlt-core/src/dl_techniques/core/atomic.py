@@ -46,11 +46,14 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
         FileExistsError: If the target exists and `overwrite` is false, also if it came into
             being while the block ran.
         IsADirectoryError: If the target is a folder.
+        FileNotFoundError: If the target's folder does not exist.
         OSError: If the file cannot be written; the target is then as it was.
     """
     real = _resolve(target)
     if real.is_dir():
         raise IsADirectoryError(f"{target} is a folder; a file was expected.")
+    if not real.parent.is_dir():
+        raise FileNotFoundError(f"{target} cannot be written: {real.parent} is no folder.")
     if real.exists() and not overwrite:
         raise FileExistsError(f"{target} exists and `overwrite` is false.")
     sweep(real)

@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
     if len(options.source) > 1 and (options.csv or options.png or options.resume or options.base):
         raise UserError("--csv, --png, --resume and --base are for one model.")
+    _check_places(options)
     settings = {
         name: getattr(options, name)
         for name in (*_SWITCHES, "include", "exclude", "bootstrap", "gof", "fit", "precision")
@@ -85,6 +86,24 @@ def run(options: argparse.Namespace) -> int:
         again = f"; --resume {options.resume} continues" if options.resume else ""
         complain(f"interrupted{again}")
         return _INTERRUPTED
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    """Refuse what could not be written when the analysis is done, before it begins."""
+    from dl_techniques.core.cli.output import UserError
+
+    for name in ("html", "json", "csv"):
+        text = getattr(options, name)
+        if text is None or (name, text) == ("json", "-"):
+            continue
+        if not Path(text).parent.is_dir():
+            raise UserError(f"--{name} {text}: {Path(text).parent} is no folder.")
+        if Path(text).is_dir():
+            raise UserError(f"--{name} {text}: a file was expected, this is a folder.")
+    for name in ("png", "resume"):
+        text = getattr(options, name)
+        if text is not None and Path(text).exists() and not Path(text).is_dir():
+            raise UserError(f"--{name} {text}: a folder was expected, this is a file.")
 
 
 def _analyse(options: argparse.Namespace, settings: dict[str, Any]) -> int:

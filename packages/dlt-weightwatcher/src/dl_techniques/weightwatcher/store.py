@@ -31,9 +31,14 @@ class Store:
 
     Args:
         folder: Where; made where it does not exist.
+
+    Raises:
+        ValueError: If it is a file.
     """
 
     def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"Expected a folder for the rows of an analysis. Received: {folder}")
         self.folder = folder
 
     def begin(

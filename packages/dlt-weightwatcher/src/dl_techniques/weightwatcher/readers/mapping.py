@@ -47,11 +47,13 @@ def read_mapping(
             ) from None
         if str(name) in values:
             raise SourceError(f"The name {str(name)!r} stands twice.")
-        held = to_array(array)
+        masked = np.ma.is_masked(array)
+        held = None if masked else to_array(array)
         if held is None:
             shape = tuple(getattr(array, "shape", ()) or ())
             dtype = str(getattr(array, "dtype", type(array).__name__))
-            skipped.append(Skipped(str(name), shape, dtype, "not an array of numbers"))
+            reason = "has masked entries: fill them first" if masked else "not an array of numbers"
+            skipped.append(Skipped(str(name), shape, dtype, reason))
         else:
             values[str(name)] = Held(held)
     return from_values(values, label=label, skipped=skipped, scaling=scaling)
