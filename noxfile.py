@@ -60,6 +60,7 @@ TEST_TOOLS = (
     "hypothesis",
     "joblib",
     "matplotlib",
+    "onnx",
     "packaging",
     "pandas",
     "pytest>=8.3",

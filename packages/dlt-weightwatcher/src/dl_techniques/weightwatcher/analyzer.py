@@ -78,7 +78,7 @@ def analyze_model(
         source: A Keras model or layer on any backend, a torch module, a state dict, a mapping of
             names to arrays, an iterator of (name, array), or a path: `.keras`, `.weights.h5`,
             sharded `.weights.json`, `.h5`, `.safetensors`, a Hugging Face folder, `.npz`,
-            `.npy`, `.pt`, `.pth`, `.bin`.
+            `.npy`, `.pt`, `.pth`, `.bin`, `.onnx`.
         include: Which weights: a glob, `re:` and a regular expression, a function of a weight,
             or a list of these, compared with path, layer name and layer class.
         exclude: Which of these to leave out.

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "source",
         nargs="+",
         help="a .keras, .weights.h5, .weights.json, .h5, .safetensors, .npz, .npy, .pt, .pth or "
-        ".bin file, or a folder of them; several are compared with the first",
+        ".bin or .onnx file, or a folder of them; several are compared with the first",
     )
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for standard output")

@@ -112,7 +112,8 @@ def hill_alpha(evals: Array, share: float = 0.5) -> float:
     k = int(evals.size * share)
     if k < 1 or evals[-k - 1] <= 0:
         return math.nan
-    total = float(np.sum(np.log(evals[-k:] / evals[-k - 1])))
+    # Of a ratio the logarithm could overflow: eigenvalues span what single numbers do.
+    total = float(np.sum(np.log(evals[-k:]) - math.log(evals[-k - 1])))
     return 1.0 + k / total if total > 0 else math.inf
 
 

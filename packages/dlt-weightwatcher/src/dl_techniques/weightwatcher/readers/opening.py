@@ -20,7 +20,7 @@ Flat = tuple[dict[str, Values], list[Skipped]]
 KINDS: Final = (
     "a Keras model or layer, a torch module, a state dict, a mapping of names to arrays, an "
     "iterator of (name, array), or a path to .keras, .weights.h5, .weights.json, .h5, "
-    ".safetensors, .npz, .npy, .pt, .pth, .bin or a folder of such files"
+    ".safetensors, .npz, .npy, .pt, .pth, .bin, .onnx or a folder of such files"
 )
 _INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
@@ -85,20 +85,10 @@ def _open_path(path: Path, scaling: float | None) -> Source:
         return _open_folder(path, scaling)
     if not path.is_file():
         raise SourceError(f"There is no file or folder {str(path)!r}.")
-    name = path.name.lower()
-    if name.endswith(".keras"):
-        from dl_techniques.weightwatcher.readers.keras_file import read_keras
-
-        return read_keras(path)
-    if name.endswith((".h5", ".hdf5")):
-        from dl_techniques.weightwatcher.readers.keras_file import read_h5
-
-        return read_h5(path)
-    if name.endswith(".weights.json"):
-        from dl_techniques.weightwatcher.readers.keras_file import read_shards
-
-        return read_shards(path)
-    if name.endswith(".index.json"):
+    read_model = _model_reader(path)
+    if read_model is not None:
+        return read_model(path)
+    if path.name.lower().endswith(".index.json"):
         return _open_index(path, scaling)
     read = _reader(path)
     if read is None:
@@ -106,7 +96,28 @@ def _open_path(path: Path, scaling: float | None) -> Source:
     return _flat_source([read(path)], path.name, path.parent, scaling)
 
 
+def _model_reader(path: Path) -> Callable[[Path], Source] | None:
+    """For files that say which layer a weight belongs to."""
+    name = path.name.lower()
+    if name.endswith(".onnx"):
+        from dl_techniques.weightwatcher.readers.onnx_file import read_onnx
+
+        return read_onnx
+    if name.endswith((".keras", ".h5", ".hdf5", ".weights.json")):
+        from dl_techniques.weightwatcher.readers.keras_file import (
+            read_h5,
+            read_keras,
+            read_shards,
+        )
+
+        if name.endswith(".keras"):
+            return read_keras
+        return read_shards if name.endswith(".json") else read_h5
+    return None
+
+
 def _reader(path: Path) -> Callable[[Path], Flat] | None:
+    """For files of names and arrays."""
     name = path.name.lower()
     if name.endswith(".safetensors"):
         from dl_techniques.weightwatcher.readers.safetensors_file import read_safetensors
@@ -134,7 +145,7 @@ def _open_folder(folder: Path, scaling: float | None) -> Source:
         if files:
             reads = [_require(file)(file) for file in files]
             return _flat_source(reads, folder.name or str(folder), folder, scaling)
-    for pattern in ("*.keras", "*.weights.json", "*.weights.h5", "*.h5"):
+    for pattern in ("*.keras", "*.weights.json", "*.weights.h5", "*.h5", "*.onnx"):
         found = sorted(folder.glob(pattern))
         if len(found) == 1:
             return _open_path(found[0], scaling)

@@ -1,0 +1,181 @@
+"""ONNX files against the arrays that were written into them by onnx's own helpers."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from dl_techniques.weightwatcher import analyze_model, describe_model
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402  # only where it is installed
+
+RNG = np.random.default_rng(0)
+
+
+def numbers(*shape):
+    return RNG.standard_t(3, shape).astype("float32")
+
+
+def write(path, nodes, weights, **options):
+    """A model of these nodes; its other inputs and its outputs are not looked at."""
+    tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    outputs = [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)]
+    graph = helper.make_graph(nodes, "graph", [], outputs, tensors)
+    onnx.save_model(helper.make_model(graph), str(path), **options)
+    return path
+
+
+def node(kind, *inputs, **attributes):
+    name = attributes.pop("name", f"/{kind.lower()}")
+    return helper.make_node(kind, [*inputs], [f"{name}_out"], name=name, **attributes)
+
+
+def test_kernels_and_matrices_are_those_of_torch(tmp_path):
+    weights = {
+        "conv.weight": numbers(24, 16, 3, 3),
+        "grouped.weight": numbers(24, 8, 3, 3),
+        "turned.weight": numbers(16, 24, 2, 2),
+        "head.weight": numbers(10, 96),
+        "onnx::MatMul_7": numbers(96, 32),
+        "table": numbers(200, 32),
+        "head.bias": numbers(10),
+    }
+    nodes = [
+        node("Gather", "table", "words"),
+        node("Conv", "x", "conv.weight"),
+        node("Conv", "a", "grouped.weight", name="/grouped", group=2),
+        node("ConvTranspose", "b", "turned.weight"),
+        node("MatMul", "c", "onnx::MatMul_7", name="/layers.0/query"),
+        node("Gemm", "d", "head.weight", "head.bias", transB=1),
+    ]
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, weights), n_jobs=1)
+    rows = {row["longname"]: row for row in result.to_records()}
+    assert list(rows) == [
+        "conv.weight",
+        "grouped.weight[group 0]",
+        "grouped.weight[group 1]",
+        "turned.weight",
+        "head.weight",
+        "onnx::MatMul_7",
+        "table",
+    ]
+    assert [entry.path for entry in result.skipped] == ["head.bias"]
+    assert rows["onnx::MatMul_7"]["name"] == "/layers.0/query"
+    assert (rows["conv.weight"]["rf"], rows["conv.weight"]["M"]) == (9, 16)
+    assert (rows["grouped.weight[group 1]"]["N"], rows["grouped.weight[group 1]"]["M"]) == (12, 8)
+    plain = {name: weights[name] for name in ("conv.weight", "turned.weight", "head.weight")}
+    plain |= {"onnx::MatMul_7": weights["onnx::MatMul_7"], "table": weights["table"]}
+    for row in analyze_model(plain, n_jobs=1).to_records():
+        assert rows[row["longname"]]["alpha"] == pytest.approx(row["alpha"], rel=1e-12)
+        assert rows[row["longname"]]["stable_rank"] == pytest.approx(row["stable_rank"], rel=1e-12)
+
+
+def test_gates_of_recurrent_layers(tmp_path):
+    W, R = numbers(2, 64, 24), numbers(2, 64, 16)
+    nodes = [node("LSTM", "x", "W", "R", hidden_size=16, direction="bidirectional")]
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, {"W": W, "R": R}), n_jobs=1)
+    rows = {row["longname"]: row for row in result.to_records()}
+    assert len(rows) == 16
+    row = rows["R.weight_hh_l0_reverse[gate 2]"]
+    exact = analyze_model({"w": R[1, 32:48].T}, n_jobs=1)[0]
+    assert row["alpha"] == exact["alpha"]
+    assert (row["layer_type"], rows["W.weight_ih_l0[gate 0]"]["N"]) == ("LSTM", 24)
+
+
+def test_numbers_beside_the_file_are_mapped(tmp_path):
+    weights = {"a": numbers(40, 30), "b": numbers(30, 20)}
+    nodes = [node("MatMul", "x", "a", name="/a"), node("MatMul", "y", "b", name="/b")]
+    beside = {"save_as_external_data": True, "location": "m.data", "size_threshold": 0}
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, weights, **beside), n_jobs=1)
+    exact = analyze_model(weights, n_jobs=1)
+    assert [row["alpha"] for row in result] == [row["alpha"] for row in exact]
+    (tmp_path / "m.data").write_bytes((tmp_path / "m.data").read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"'b' lies outside m\.data"):
+        describe_model(tmp_path / "m.onnx")
+    (tmp_path / "m.data").unlink()
+    with pytest.raises(ValueError, match="which is not there"):
+        describe_model(tmp_path / "m.onnx")
+
+
+def test_numbers_of_other_folders_are_not_read(tmp_path):
+    tensor = TensorProto(name="a", data_type=TensorProto.FLOAT, dims=[4, 4])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    (tmp_path / "secret").write_bytes(bytes(64))
+    graph = helper.make_graph([node("MatMul", "x", "a")], "graph", [], [], [tensor])
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "m.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    with pytest.raises(ValueError, match="lie elsewhere"):
+        describe_model(folder / "m.onnx")
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_quantized_weights_are_scaled(tmp_path, axis):
+    weight = numbers(60, 60)
+    scale = np.abs(weight).max(axis=1 - axis) / np.float32(127)
+    packed = np.round(weight / np.expand_dims(scale, 1 - axis)).astype("int8")
+    zero = np.zeros(60, "int8")
+    nodes = [node("DequantizeLinear", "q", "s", "z", axis=axis)]
+    nodes.append(node("MatMul", "x", nodes[0].output[0]))
+    path = write(tmp_path / "m.onnx", nodes, {"q": packed, "s": scale, "z": zero})
+    result = analyze_model(path, n_jobs=1)
+    exact = analyze_model({"w": packed * np.expand_dims(scale, 1 - axis)}, n_jobs=1)
+    assert (result[0]["alpha"], result[0]["dtype"]) == (exact[0]["alpha"], "int8")
+    assert (result[0]["layer_type"], len(result)) == ("MatMul", 1)
+    assert {e.path: e.reason for e in result.skipped} == dict.fromkeys("sz", "how q is quantized")
+    nodes = [node("DequantizeLinear", "q", "s", "z", axis=axis)]
+    path = write(tmp_path / "z.onnx", nodes, {"q": packed, "s": scale, "z": zero + np.int8(3)})
+    result = analyze_model(path, n_jobs=1)
+    assert not len(result)
+    assert "zero point" in {e.path: e.reason for e in result.skipped}["q"]
+
+
+def test_constants_and_weights_of_inner_graphs_are_found(tmp_path):
+    inner_weight, constant = numbers(30, 20), numbers(25, 15)
+    inner = helper.make_graph(
+        [node("MatMul", "x", "inner", name="/inner")],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("/inner_out", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(inner_weight, "inner")],
+    )
+    nodes = [
+        node("If", "condition", then_branch=inner, else_branch=inner_without_weights()),
+        node("Constant", name="/constant", value=numpy_helper.from_array(constant)),
+        node("MatMul", "x", "/constant_out", name="/use"),
+    ]
+    result = describe_model(write(tmp_path / "m.onnx", nodes, {}))
+    found = {row["longname"]: (row["name"], row["N"], row["M"]) for row in result}
+    assert found == {"inner": ("/inner", 30, 20), "/constant_out": ("/use", 25, 15)}
+
+
+def inner_without_weights():
+    output = helper.make_tensor_value_info("/id_out", TensorProto.FLOAT, None)
+    return helper.make_graph([node("Identity", "x", name="/id")], "other", [], [output])
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x0a\xff\xff\xff\xff\x0f"])
+def test_damaged_files_are_refused(tmp_path, content):
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"m\.onnx"):
+        describe_model(tmp_path / "m.onnx")
+
+
+def test_a_cut_file_is_refused_or_read_whole(tmp_path):
+    path = write(tmp_path / "m.onnx", [node("MatMul", "x", "a")], {"a": numbers(20, 10)})
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"m\.onnx|'a'"):
+            describe_model(path)
+
+
+def test_without_the_package_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "m.onnx").touch()
+    with pytest.raises(ValueError, match=r"dlt-weightwatcher\[onnx\]"):
+        describe_model(tmp_path / "m.onnx")
