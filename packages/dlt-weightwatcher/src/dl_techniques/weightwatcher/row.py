@@ -24,6 +24,8 @@ Row = dict[str, Any]
 UNDER_TRAINED: Final = 6.0
 OVER_TRAINED: Final = 2.0
 WEAK_EIGENVALUE: Final = 1e-6
+# Below, eigenvalues in double precision have lost digits: they are squares.
+_LOWEST: Final = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 _EQUAL: Final = 64.0  # spreads below so many rounding errors stand for equal eigenvalues
 # Where two starts fit almost equally well, single precision may take the wrong one.
 _CLOSE_D: Final = 1e-4
@@ -97,10 +99,9 @@ def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
         row = {"status": "nonfinite", "reason": str(error), "nan_count": error.counts.nan}
         return Finding({**row, "inf_count": error.counts.inf}, np.empty(0))
     evals = np.sort(found.evals, axis=None)
-    if not math.isfinite(evals[-1]):
-        return Finding({"status": "failed", "reason": "the eigenvalues overflow"}, np.empty(0))
-    if evals[-1] == 0:
-        return Finding({"status": "zero", "reason": "all weights are zero"}, evals)
+    unusable = _unusable(evals, stack)
+    if unusable is not None:
+        return unusable
     rng = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
     if settings.compat is not None:
         from dl_techniques.weightwatcher.reference import reference_row
@@ -117,6 +118,17 @@ def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
     row.update(_fit_columns(evals, kept, fitted, settings))
     row.update(optional_columns(stack, evals, part, settings, fitted.xmin, rng))
     return Finding(row, evals)
+
+
+def _unusable(evals: Array, stack: Array) -> Finding | None:
+    """What to say of a spectrum that is beyond the range of numbers, or zero."""
+    if not math.isfinite(evals[-1]):
+        return Finding({"status": "failed", "reason": "the eigenvalues overflow"}, np.empty(0))
+    if evals[-1] >= _LOWEST:
+        return None
+    if np.any(stack):
+        return Finding({"status": "failed", "reason": "the eigenvalues underflow"}, np.empty(0))
+    return Finding({"status": "zero", "reason": "all weights are zero"}, evals)
 
 
 def optional_columns(
