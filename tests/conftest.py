@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,8 @@ REPORT = os.environ.get("DL_TECHNIQUES_VERIFICATION")
 # Declarations of operators live as long as their library.
 _LIBRARIES: list[Any] = []
 
+
+ChildEnvironment = Callable[[str], dict[str, str]]
 
 _COUNT = pytest.StashKey[int]()
 
@@ -70,6 +73,33 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
         if trim is not None:
             trim(0)
+
+
+# Keras imports these wherever they are installed, which is half of the time of a short process.
+UNUSED = frozenset({"jax", "matplotlib", "pandas", "sklearn", "tensorflow", "torch"})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def child_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildEnvironment]:
+    """Keep from child processes what they do not use, so that starting is not what takes long.
+
+    This holds for all children without more ado; called with a backend, it returns the
+    environment of a child that uses that one.
+    """
+    outside = os.environ.get("PYTHONPATH")
+
+    def of(backend: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("unused")
+        for name in UNUSED - {backend}:
+            text = "raise ImportError('kept away by tests/conftest.py')"
+            (folder / f"{name}.py").write_text(text)
+        paths = [str(folder), *([outside] if outside else [])]
+        return {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(paths)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Not where workers are started: these use everything.
+        patch.setenv("PYTHONPATH", of(os.environ.get("KERAS_BACKEND", "tensorflow"))["PYTHONPATH"])
+        yield of
 
 
 class Comparison(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,16 @@ ARCHIVE = Path(__file__).parent / "archive"
 BACKENDS = [name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)]
 
 
+Environment = Callable[[str], dict[str, str]]
+
 # One worker saves, and lets every backend read.
 pytestmark = pytest.mark.xdist_group("exchange")
 
 
-def run(backend: str, *arguments: object) -> dict[str, Any]:
+def run(environment: dict[str, str], *arguments: object) -> dict[str, Any]:
     child = subprocess.run(
         [sys.executable, str(SCRIPT), *map(str, arguments)],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -45,18 +47,20 @@ def run(backend: str, *arguments: object) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(tmp_path_factory: pytest.TempPathFactory, child_environment: Environment) -> Path:
     """What the backend under test saved in a process of its own."""
     folder = tmp_path_factory.mktemp("exchange")
-    answer = run(keras.backend.backend(), "save", folder)
+    answer = run(child_environment(keras.backend.backend()), "save", folder)
     assert answer["skipped"] == {}
     assert answer["components"] == len(SAMPLE)
     return folder
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_files_of_this_backend_load_on_every_backend(saved: Path, backend: str) -> None:
-    answer = run(backend, "load", saved)
+def test_files_of_this_backend_load_on_every_backend(
+    saved: Path, backend: str, child_environment: Environment
+) -> None:
+    answer = run(child_environment(backend), "load", saved)
     assert answer["difference"] <= 1e-5
     (writer,) = answer["writers"].values()
     print(f"\n{answer['reader']}: {writer}")
