@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,6 @@ from dl_techniques.weightwatcher.ties import Ties
 
 Progress = Callable[[int, int, str], None]
 
-_BACKENDS: Final = {"threads": "threading"}
 FAILED: Final = "failed"
 
 
@@ -159,14 +159,14 @@ def _results(
     if not with_spectrum:
         yield from ((i, _described(job, settings)) for i, job in enumerate(jobs))
         return
-    if workers == 1 and parallel == "threads":
-        yield from (_one(i, job, settings) for i, job in enumerate(jobs))
+    if parallel == "threads":
+        yield from _threads(jobs, settings, workers)
         return
     import joblib
 
     try:
         # `parallel_config` knows backends that `Parallel` itself does not until they are loaded.
-        with joblib.parallel_config(_BACKENDS.get(parallel, parallel), n_jobs=workers):
+        with joblib.parallel_config(parallel, n_jobs=workers):
             pool = joblib.Parallel(
                 return_as="generator_unordered",
                 batch_size=1,
@@ -175,6 +175,23 @@ def _results(
     except (ValueError, ImportError) as error:
         raise ValueError(f"`parallel` is no usable backend of joblib: {error}") from error
     yield from pool(joblib.delayed(_one)(i, job, settings) for i, job in enumerate(jobs))
+
+
+def _threads(
+    jobs: Sequence[Job], settings: Settings, workers: int
+) -> Iterator[tuple[int, Finding]]:
+    """Threads without joblib, whose import takes as long as the analysis of a small model."""
+    if workers == 1:
+        yield from (_one(i, job, settings) for i, job in enumerate(jobs))
+        return
+    with ThreadPoolExecutor(workers, "analysis") as pool:
+        futures = [pool.submit(_one, i, job, settings) for i, job in enumerate(jobs)]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def _one(index: int, job: Job, settings: Settings) -> tuple[int, Finding]:

@@ -26,7 +26,7 @@ from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.threads import libraries
 
 _SMALL: Final = 128  # below, to prepare the calls costs more than they save
-_LARGE: Final = {"float64": 1024, "float32": 1536}  # from here on, in two stages
+_LARGE: Final = {"float64": 1536, "float32": 2048}  # from here on, in two stages
 _BAND: Final = 48
 _PANEL: Final = 16  # columns; LAPACK's own 32 are slower by a tenth
 _LETTERS: Final = {"float64": "d", "float32": "s"}

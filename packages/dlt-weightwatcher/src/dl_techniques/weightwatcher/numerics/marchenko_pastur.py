@@ -7,6 +7,8 @@ parameter sigma is found by least squares: a grid first, then a simplex.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ _MARGIN: Final = 0.5
 _DENSITY_FLOOR: Final = 0.01
 _PENALTY: Final = 1000.0
 _SEARCH: Final = np.arange(0.05, 2.0, 0.01)
+_CLOSE: Final = 1e-4
+_MOVES: Final = 200
 
 
 class MarchenkoPastur(NamedTuple):
@@ -114,13 +118,40 @@ def _fit_sigma(e: Array, Q: float) -> float:
     kept = found > _DENSITY_FLOOR
     grid, found = grid[kept], found[kept]
     start = math.sqrt(float(x[-1])) / (1 + 1 / math.sqrt(Q))
-    sigmas = start * _SEARCH
-    best = min(sigmas, key=lambda sigma: _cost(sigma, grid, found, Q))
-    from scipy.optimize import fmin  # a third of a second, which few analyses need
-
+    best = min(start * _SEARCH, key=lambda sigma: _cost(sigma, grid, found, Q))
     # A few spikes leave a coarse grid and a ragged cost: the simplex keeps to the valley it is in.
-    found_by = fmin(lambda point: _cost(float(point[0]), grid, found, Q), best, disp=False)
-    return float(found_by[0])
+    return simplex(lambda sigma: _cost(sigma, grid, found, Q), float(best))
+
+
+def simplex(cost: Callable[[float], float], start: float) -> float:
+    """The simplex of Nelder and Mead in one dimension: two points.
+
+    `scipy.optimize.fmin` finds the same, but its import takes longer than all the fits of a model.
+
+    Args:
+        cost: What to minimize.
+        start: Where to begin; the other point lies 5 % above.
+    """
+
+    def at(x: float) -> tuple[float, float]:
+        return cost(x), x
+
+    good, bad = sorted((at(start), at(1.05 * start)), key=itemgetter(0))
+    for _ in range(_MOVES):
+        if max(abs(bad[1] - good[1]), bad[0] - good[0]) <= _CLOSE:
+            break
+        x, step = good[1], good[1] - bad[1]
+        moved = at(x + step)
+        if moved[0] < good[0]:
+            moved = min(moved, at(x + 2 * step), key=itemgetter(0))
+        else:
+            outside = moved[0] < bad[0]
+            nearer = at(x + step / 2 if outside else x - step / 2)
+            accepted = nearer[0] <= moved[0] if outside else nearer[0] < bad[0]
+            # What is not accepted shrinks the simplex, which in one dimension ends inside, too.
+            moved = nearer if accepted or not outside else at(x - step / 2)
+        good, bad = sorted((good, moved), key=itemgetter(0))
+    return good[1]
 
 
 def _cost(sigma: float, grid: Array, found: Array, Q: float) -> float:

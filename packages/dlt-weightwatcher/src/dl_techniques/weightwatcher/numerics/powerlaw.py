@@ -11,12 +11,6 @@ import numpy as np
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.fingers import clip_fingers, outlier_p_value
 from dl_techniques.weightwatcher.numerics.pareto import Tail, fit_tail
-from dl_techniques.weightwatcher.numerics.tail_models import (
-    best_law,
-    compare,
-    fit_truncated,
-    log_densities,
-)
 from dl_techniques.weightwatcher.numerics.uncertainty import (
     Interval,
     bootstrap_alpha,
@@ -103,14 +97,17 @@ def fit(
     elif fingers == "test":
         extras.append(("outlier_p", outlier_p_value(x, tail)))
     alpha, start, D, rate = tail.alpha, tail.start, tail.D, math.nan
+    if distribution != "PL":
+        # With it comes scipy.special, a quarter of a second that a plain fit does not need.
+        from dl_techniques.weightwatcher.numerics import tail_models
     if distribution in {"TPL", "E_TPL"}:
-        truncated = fit_truncated(x, min_tail=min_tail, bounds=bounds)
+        truncated = tail_models.fit_truncated(x, min_tail=min_tail, bounds=bounds)
         if truncated is None:
             return PowerLawFit(status="failed")
         alpha, start, D = truncated.alpha, truncated.start, truncated.D
         rate = truncated.Lambda
-        power = log_densities(x, start, "PL")
-        verdict = compare(power, log_densities(x, start, "TPL"), nested=True)
+        power, cut = (tail_models.log_densities(x, start, law) for law in ("PL", "TPL"))
+        verdict = tail_models.compare(power, cut, nested=True)
         extras += [("tpl_ratio", -verdict.ratio), ("tpl_p", verdict.p_value)]
     m = x.size - start
     interval = Interval(math.nan, math.nan)
@@ -128,7 +125,7 @@ def fit(
         p_value,
         "small" if x.size < SMALL_SAMPLE or m < SMALL_TAIL else "ok",
         rate,
-        best_law(x, tail.start) if distribution == "best" and m > 2 else None,
+        tail_models.best_law(x, tail.start) if distribution == "best" and m > 2 else None,
         tuple(extras),
     )
 
