@@ -27,6 +27,9 @@ nox.options.sessions = [
     "scaffold",
 ]
 
+# Where this is set, each process would compile all of Keras again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT = Path(__file__).parent
 DISTRIBUTIONS = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 NEWEST = ("-c", "constraints/newest.txt")
