@@ -113,25 +113,40 @@ def test_numbers_of_other_folders_are_not_read(tmp_path):
         describe_model(folder / "m.onnx")
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_quantized_weights_are_scaled(tmp_path, axis):
+def quantized(axis, dtype="int8", zero=0):
     weight = numbers(60, 60)
-    scale = np.abs(weight).max(axis=1 - axis) / np.float32(127)
-    packed = np.round(weight / np.expand_dims(scale, 1 - axis)).astype("int8")
-    zero = np.zeros(60, "int8")
+    scale = np.abs(weight).max(axis=1 - axis) / np.float32(120)
+    packed = np.round(weight / np.expand_dims(scale, 1 - axis)) + zero
+    exact = (packed - zero).astype("float32") * np.expand_dims(scale, 1 - axis)
+    return {"q": packed.astype(dtype), "s": scale, "z": np.full(60, zero, dtype)}, exact
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("dtype", "zero"), [("int8", 0), ("int8", 3), ("uint8", 128)])
+def test_quantized_weights_are_scaled(tmp_path, axis, dtype, zero):
+    weights, exact = quantized(axis, dtype, zero)
     nodes = [node("DequantizeLinear", "q", "s", "z", axis=axis)]
-    nodes.append(node("MatMul", "x", nodes[0].output[0]))
-    path = write(tmp_path / "m.onnx", nodes, {"q": packed, "s": scale, "z": zero})
-    result = analyze_model(path, n_jobs=1)
-    exact = analyze_model({"w": packed * np.expand_dims(scale, 1 - axis)}, n_jobs=1)
-    assert (result[0]["alpha"], result[0]["dtype"]) == (exact[0]["alpha"], "int8")
-    assert (result[0]["layer_type"], len(result)) == ("MatMul", 1)
+    nodes.append(node("MatMul", "x", nodes[0].output[0], name="/use"))
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, weights), n_jobs=1)
+    assert [row["name"] for row in result] == ["/use"]
+    assert result[0]["alpha"] == analyze_model({"w": exact}, n_jobs=1)[0]["alpha"]
     assert {e.path: e.reason for e in result.skipped} == dict.fromkeys("sz", "how q is quantized")
-    nodes = [node("DequantizeLinear", "q", "s", "z", axis=axis)]
-    path = write(tmp_path / "z.onnx", nodes, {"q": packed, "s": scale, "z": zero + np.int8(3)})
-    result = analyze_model(path, n_jobs=1)
+
+
+@pytest.mark.parametrize(("kind", "axis"), [("QLinearMatMul", 1), ("QLinearConv", 0)])
+def test_weights_of_quantized_operators_are_scaled(tmp_path, kind, axis):
+    weights, exact = quantized(axis)
+    nodes = [node(kind, "x", "xs", "xz", "q", "s", "z", "ys", "yz")]
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, weights), n_jobs=1)
+    assert result[0]["alpha"] == pytest.approx(analyze_model({"w": exact})[0]["alpha"], rel=1e-9)
+
+
+def test_a_weight_without_its_scale_is_not_taken_for_numbers(tmp_path):
+    nodes = [node("MatMulInteger", "x", "q"), node("DequantizeLinear", "p", "computed")]
+    weights = {"q": quantized(1)[0]["q"], "p": quantized(1)[0]["q"]}
+    result = describe_model(write(tmp_path / "m.onnx", nodes, weights))
     assert not len(result)
-    assert "zero point" in {e.path: e.reason for e in result.skipped}["q"]
+    assert {e.path for e in result.skipped if "does not hold" in e.reason} == {"q", "p"}
 
 
 def test_constants_and_weights_of_inner_graphs_are_found(tmp_path):
@@ -151,6 +166,36 @@ def test_constants_and_weights_of_inner_graphs_are_found(tmp_path):
     result = describe_model(write(tmp_path / "m.onnx", nodes, {}))
     found = {row["longname"]: (row["name"], row["N"], row["M"]) for row in result}
     assert found == {"inner": ("/inner", 30, 20), "/constant_out": ("/use", 25, 15)}
+
+
+def test_branches_and_functions_may_use_a_name_again(tmp_path):
+    one, other, third = (numpy_helper.from_array(numbers(30, 20), "w") for _ in range(3))
+    output = helper.make_tensor_value_info("/matmul_out", TensorProto.FLOAT, None)
+    branches = [
+        helper.make_graph([node("MatMul", "x", "w")], "branch", [], [output], [weight])
+        for weight in (one, other)
+    ]
+    constant = helper.make_node("Constant", [], ["w"], value=third)
+    function = helper.make_function("mine", "f", ["x"], ["w"], [constant], [])
+    nodes = [node("If", "condition", then_branch=branches[0], else_branch=branches[1])]
+    graph = helper.make_graph(nodes, "graph", [], [])
+    model = helper.make_model(graph, functions=[function])
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    result = describe_model(tmp_path / "m.onnx")
+    assert [row["longname"] for row in result] == ["w", "w[1]", "f/w"]
+
+
+def test_sparse_weights_are_told(tmp_path):
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.ones(2, "float32"), "sparse"),
+        numpy_helper.from_array(np.array([0, 7]), "places"),
+        [4, 4],
+    )
+    graph = helper.make_graph([node("MatMul", "x", "sparse")], "graph", [], [])
+    graph.sparse_initializer.append(sparse)
+    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    (entry,) = describe_model(tmp_path / "m.onnx").skipped
+    assert (entry.path, entry.shape) == ("sparse", (4, 4))
 
 
 def inner_without_weights():

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dl_techniques.weightwatcher.readers.values import Held, Mapped, Scaled, Values, numpy_dtype
+from dl_techniques.weightwatcher.readers.values import (
+    Held,
+    Mapped,
+    Scaled,
+    Values,
+    aligned,
+    numpy_dtype,
+)
 from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, SourceError, Weight
 
 # Input 1 is the kernel, 2 the recurrent kernel; both have an axis of directions first.
@@ -48,32 +56,38 @@ def read_onnx(path: Path) -> Source:
     # A damaged file fails in as many ways as protobuf has.
     except Exception as error:
         raise SourceError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
-    graphs = list(_graphs(model.graph))
-    if not any(graph.node or graph.initializer for graph in graphs):
+    if not (model.graph.node or model.graph.initializer):
         raise SourceError(f"{path} is no ONNX model: it has no nodes and no weights.")
-    reader = _Reader(path.parent, graphs)
-    return Source(path.name, *reader.read())
+    weights, skipped = _Reader(path.parent, model.graph).read()
+    for function in model.functions:
+        inner, left_out = _Reader(path.parent, function, f"{function.name}/").read()
+        weights += inner
+        skipped += left_out
+    return Source(path.name, weights, skipped)
 
 
 class _Reader:
-    """All weights of the graphs of one file.
+    """All weights of a graph or a function.
 
     Args:
         folder: Where external data is.
-        graphs: The graph and those inside its nodes.
+        graph: The graph; those inside its nodes belong to it.
+        prefix: What to put before names.
     """
 
-    def __init__(self, folder: Path, graphs: list[Any]) -> None:
-        self._folder = folder
-        self._nodes = [node for graph in graphs for node in graph.node]
-        self._tensors = [(t.name, t) for graph in graphs for t in graph.initializer]
+    def __init__(self, folder: Path, graph: Any, prefix: str = "") -> None:
+        self._folder, self._prefix = folder, prefix
+        graphs = list(_graphs(graph))
+        self._nodes = [node for part in graphs for node in part.node]
+        self._tensors = [(t.name, t) for part in graphs for t in _initializers(part)]
         self._tensors += [
             (node.output[0], attribute.t)
             for node in self._nodes
-            if node.op_type == "Constant"
+            if node.op_type == "Constant" and node.output
             for attribute in node.attribute
             if attribute.name == "value"
         ]
+        self._sparse = [t for part in graphs for t in getattr(part, "sparse_initializer", ())]
         self._uses: dict[str, _Use] = {}
         for node in self._nodes:
             for place, name in enumerate(node.input):
@@ -82,29 +96,36 @@ class _Reader:
     def read(self) -> tuple[list[Weight], list[Skipped]]:
         """The weights, and what of the file is none."""
         values: dict[str, Values] = {}
-        skipped: list[Skipped] = []
+        skipped = [
+            Skipped(t.values.name, tuple(t.dims), "sparse", "sparse tensors are not read")
+            for t in self._sparse
+        ]
         for name, tensor in self._tensors:
-            if name in values:
-                raise SourceError(f"The name {name!r} stands twice.")
-            found = self._values(name, tensor)
+            # The two branches of a condition may use a name twice.
+            unique = name if name not in values else f"{name}[{len(values)}]"
+            found = self._values(unique, tensor)
             if isinstance(found, Skipped):
                 skipped.append(found)
             else:
-                values[name] = found
+                values[unique] = found
         values = self._dequantized(values, skipped)
-        weights = [
-            weight for name, value in values.items() for weight in self._weights(name, value)
-        ]
-        return weights, skipped
+        parts = (self._weights(name, value) for name, value in values.items())
+        named = [replace(w, path=f"{self._prefix}{w.path}") for part in parts for w in part]
+        return named, [entry._replace(path=f"{self._prefix}{entry.path}") for entry in skipped]
 
     def _values(self, name: str, tensor: Any) -> Values | Skipped:
         from onnx import TensorProto, helper, numpy_helper
 
         shape = tuple(tensor.dims)
-        if tensor.data_location == TensorProto.EXTERNAL:
-            return self._outside(name, tensor, shape, helper)
+        if min(shape, default=0) < 0:
+            raise SourceError(f"The shape of {name!r} is damaged: {shape}")
         try:
+            if tensor.data_location == TensorProto.EXTERNAL:
+                dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+                return self._outside(name, tensor, shape, dtype.name)
             array = numpy_helper.to_array(tensor)
+        except SourceError:
+            raise
         except (TypeError, ValueError, KeyError) as error:
             raise SourceError(f"The numbers of {name!r} are damaged: {error}") from error
         if array.dtype.kind in "OSU":
@@ -112,7 +133,7 @@ class _Reader:
         return Held(array)
 
     def _outside(
-        self, name: str, tensor: Any, shape: tuple[int, ...], helper: Any
+        self, name: str, tensor: Any, shape: tuple[int, ...], dtype: str
     ) -> Values | Skipped:
         facts = {entry.key: entry.value for entry in tensor.external_data}
         location = facts.get("location", "")
@@ -121,7 +142,6 @@ class _Reader:
             raise SourceError(f"The numbers of {name!r} lie elsewhere: {location!r}")
         if not file.is_file():
             raise SourceError(f"The numbers of {name!r} are in {location}, which is not there.")
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).name
         if dtype.startswith(("int4", "uint4", "float4", "object")):
             return Skipped(name, shape, dtype, f"values of the type {dtype} are not read")
         nbytes = math.prod(shape) * numpy_dtype(dtype).itemsize
@@ -134,34 +154,27 @@ class _Reader:
         return Mapped(file, offset, shape, dtype)
 
     def _dequantized(self, values: dict[str, Values], skipped: list[Skipped]) -> dict[str, Values]:
-        """Quantized weights joined with the scale that DequantizeLinear gives them."""
+        """Quantized weights joined with the scale and the zero point that a node gives them."""
         joined = dict(values)
         for node in self._nodes:
-            if node.op_type != "DequantizeLinear":
+            found = _quantization(node)
+            if found is None or found.weight not in joined:
                 continue
-            name, *others = node.input
-            if name not in joined or others[0] not in values:
-                continue
-            zero = values.get(others[1]) if len(others) > 1 else None
-            for other in others:
-                taken = joined.pop(other, None)
-                if taken is not None:
-                    reason = f"how {name} is quantized"
-                    skipped.append(Skipped(other, taken.shape, taken.dtype, reason))
-            weight = joined[name]
-            if zero is not None and np.any(zero.read()):
-                joined.pop(name)
-                reason = "quantized with a zero point that is not zero"
-                skipped.append(Skipped(name, weight.shape, weight.dtype, reason))
-                continue
-            axis = _integer(node, "axis", 1) % max(1, len(weight.shape))
-            scale = values[others[0]]
+            weight = joined.pop(found.weight)
+            scale, zero = values.get(found.scale), values.get(found.zero)
+            for name in (found.scale, found.zero):
+                part = joined.pop(name, None)
+                if part is not None:
+                    reason = f"how {found.weight} is quantized"
+                    skipped.append(Skipped(name, part.shape, part.dtype, reason))
             try:
-                along = (axis,) if len(scale.shape) == 1 else None
-                joined[name] = Scaled(weight, scale, axes=along)
+                if scale is None or (zero is None and found.zero):
+                    raise ValueError("quantized with a scale that the file does not hold")
+                axis = found.axis % max(1, len(weight.shape))
+                joined[found.weight] = _scaled(weight, scale, zero, axis)
             except ValueError as error:
-                joined.pop(name)
-                skipped.append(Skipped(name, weight.shape, weight.dtype, str(error)))
+                entry = Skipped(found.weight, weight.shape, weight.dtype, str(error))
+                skipped.append(entry)
         return joined
 
     def _weights(self, name: str, value: Values) -> Iterator[Weight]:
@@ -199,13 +212,48 @@ def _layout(node: Any) -> Layout:
     return "torch" if "Conv" in node.op_type else "keras"
 
 
+class _Quantization(NamedTuple):
+    """What a node says of a quantized weight."""
+
+    weight: str
+    scale: str
+    zero: str
+    axis: int
+
+
+def _quantization(node: Any) -> _Quantization | None:
+    inputs: list[str] = [*node.input, *[""] * 6]
+    first, second, third, *others = inputs
+    if node.op_type == "DequantizeLinear":
+        return _Quantization(first, second, third, _integer(node, "axis", 1))
+    if node.op_type in {"QLinearConv", "QLinearMatMul"}:
+        axis = 0 if node.op_type == "QLinearConv" else -1
+        return _Quantization(others[0], others[1], others[2], axis)
+    if node.op_type in {"ConvInteger", "MatMulInteger"}:
+        # The scale is multiplied to the output, by nodes that nothing ties to the weight.
+        return _Quantization(second, "", "", 0)
+    return None
+
+
+def _scaled(weight: Values, scale: Values, zero: Values | None, axis: int) -> Values:
+    along = (axis,) if len(scale.shape) == 1 and scale.shape != (1,) else None
+    if zero is not None and (weight.dtype != "int8" or np.any(zero.read())):
+        offset = aligned(zero.read().astype(np.float32), weight.shape, along)
+        weight = Held(weight.read().astype(np.float32) - offset)
+    return Scaled(weight, scale, axes=along)
+
+
+def _initializers(graph: Any) -> Any:
+    return getattr(graph, "initializer", ())  # functions have none
+
+
 def _graphs(graph: Any) -> Iterator[Any]:
     """The graph, and those of its conditions and loops."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in [attribute.g, *attribute.graphs]:
-                if inner.node or inner.initializer:
+                if inner.node or inner.initializer or inner.sparse_initializer:
                     yield from _graphs(inner)
 
 

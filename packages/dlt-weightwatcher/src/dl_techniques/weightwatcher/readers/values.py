@@ -191,7 +191,7 @@ class Scaled:
 
     def read(self) -> Array:
         """The values in single precision."""
-        scale = _aligned(self.scale.read().astype(np.float32), self.shape, self.axes)
+        scale = aligned(self.scale.read().astype(np.float32), self.shape, self.axes)
         numbers = self.values.read().astype(np.float32)
         return np.asarray(numbers / scale if self.divide else numbers * scale)
 
@@ -331,6 +331,24 @@ def in_file(values: Values) -> bool:
     return isinstance(values, Mapped | Stored)
 
 
+def aligned(scale: Array, shape: tuple[int, ...], axes: tuple[int, ...] | None = None) -> Array:
+    """A scale per row, per column, per axes or per block, shaped to the values.
+
+    Args:
+        scale: The scale.
+        shape: Of the values.
+        axes: The axes along which the scale runs; by default what the shapes say.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    layout = _layout_of(tuple(scale.shape), shape, axes)
+    scale = scale.reshape(layout.reshape).transpose(layout.transpose).reshape(layout.expand)
+    for axis, (n, s) in enumerate(zip(shape, layout.expand, strict=True)):
+        scale = scale if s in (1, n) else np.repeat(scale, n // s, axis)
+    return scale
+
+
 class _Layout(NamedTuple):
     """How a scale is turned into an array that broadcasts against the values."""
 
@@ -358,15 +376,6 @@ def _layout_of(
         ones = (1,) * (len(shape) - 1)
         return _Layout(scale, same, (*ones, size) if size == shape[-1] else (size, *ones))
     raise ValueError(f"a scale of shape {scale} does not fit values of shape {shape}")
-
-
-def _aligned(scale: Array, shape: tuple[int, ...], axes: tuple[int, ...] | None) -> Array:
-    """A scale per row, per column, per axes or per block, shaped to the values."""
-    layout = _layout_of(tuple(scale.shape), shape, axes)
-    scale = scale.reshape(layout.reshape).transpose(layout.transpose).reshape(layout.expand)
-    for axis, (n, s) in enumerate(zip(shape, layout.expand, strict=True)):
-        scale = scale if s in (1, n) else np.repeat(scale, n // s, axis)
-    return scale
 
 
 def _file_fingerprint(path: Path, *parts: str) -> str:
