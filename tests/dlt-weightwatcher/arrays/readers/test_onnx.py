@@ -12,6 +12,7 @@ from dl_techniques.weightwatcher import analyze_model, describe_model
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402  # only where it is installed
 
+NAMES = ("quantized", "scale", "zero_point")
 RNG = np.random.default_rng(0)
 
 
@@ -74,9 +75,10 @@ def test_kernels_and_matrices_are_those_of_torch(tmp_path):
 
 
 def test_gates_of_recurrent_layers(tmp_path):
-    W, R = numbers(2, 64, 24), numbers(2, 64, 16)
-    nodes = [node("LSTM", "x", "W", "R", hidden_size=16, direction="bidirectional")]
-    result = analyze_model(write(tmp_path / "m.onnx", nodes, {"W": W, "R": R}), n_jobs=1)
+    W, R, B = numbers(2, 64, 24), numbers(2, 64, 16), numbers(2, 128)
+    nodes = [node("LSTM", "x", "W", "R", "B", hidden_size=16, direction="bidirectional")]
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, {"W": W, "R": R, "B": B}), n_jobs=1)
+    assert [(e.path, e.reason) for e in result.skipped] == [("B.bias", "no matrix: a bias")]
     rows = {row["longname"]: row for row in result.to_records()}
     assert len(rows) == 16
     row = rows["R.weight_hh_l0_reverse[gate 2]"]
@@ -141,12 +143,36 @@ def test_weights_of_quantized_operators_are_scaled(tmp_path, kind, axis):
     assert result[0]["alpha"] == pytest.approx(analyze_model({"w": exact})[0]["alpha"], rel=1e-9)
 
 
+@pytest.mark.parametrize(("kind", "axis"), [("MatMulInteger", 1), ("ConvInteger", 0)])
+def test_weights_that_onnxruntime_quantized_are_scaled(tmp_path, kind, axis):
+    weights, exact = quantized(axis)
+    weights = {f"w_{name}": weights[key] for key, name in zip("qsz", NAMES, strict=True)}
+    nodes = [node(kind, "x", "w_quantized", "xz", "w_zero_point")]
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, weights), n_jobs=1)
+    assert result[0]["longname"] == "w_quantized"
+    assert result[0]["alpha"] == pytest.approx(analyze_model({"w": exact})[0]["alpha"], rel=1e-9)
+
+
+def test_an_embedding_is_scaled_after_its_rows_are_taken(tmp_path):
+    weights, _ = quantized(1, "uint8", 128)
+    weights |= {"s": np.float32(0.02), "z": np.uint8(128)}
+    nodes = [node("Gather", "q", "words"), node("DequantizeLinear", "/gather_out", "s", "z")]
+    result = analyze_model(write(tmp_path / "m.onnx", nodes, weights), n_jobs=1)
+    exact = (weights["q"].astype("float32") - 128) * np.float32(0.02)
+    assert [(row["longname"], row["layer_type"]) for row in result] == [("q", "Gather")]
+    assert result[0]["alpha"] == analyze_model({"w": exact}, n_jobs=1)[0]["alpha"]
+
+
 def test_a_weight_without_its_scale_is_not_taken_for_numbers(tmp_path):
-    nodes = [node("MatMulInteger", "x", "q"), node("DequantizeLinear", "p", "computed")]
-    weights = {"q": quantized(1)[0]["q"], "p": quantized(1)[0]["q"]}
+    nodes = [
+        node("MatMulInteger", "x", "q"),
+        node("DequantizeLinear", "p", "computed"),
+        node("DynamicQuantizeLSTM", "x", "r"),
+    ]
+    weights = {name: quantized(1)[0]["q"] for name in "qpr"}
     result = describe_model(write(tmp_path / "m.onnx", nodes, weights))
     assert not len(result)
-    assert {e.path for e in result.skipped if "does not hold" in e.reason} == {"q", "p"}
+    assert {e.path for e in result.skipped if "nothing says" in e.reason} == set("qpr")
 
 
 def test_constants_and_weights_of_inner_graphs_are_found(tmp_path):

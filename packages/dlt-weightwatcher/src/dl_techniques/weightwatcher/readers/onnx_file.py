@@ -27,6 +27,8 @@ from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, 
 _GATES: Final = {"LSTM": 4, "GRU": 3, "RNN": 1}
 # What hands a weight on unchanged, or turned: the node behind it is the one that uses it.
 _PASSED_ON: Final = frozenset({"Cast", "DequantizeLinear", "Identity", "Transpose"})
+_QUANTIZED: Final = frozenset({"int8", "uint8", "int4", "uint4"})
+_NO_SCALE: Final = "quantized, and nothing says with which scale"
 
 
 class _Use(NamedTuple):
@@ -156,26 +158,42 @@ class _Reader:
     def _dequantized(self, values: dict[str, Values], skipped: list[Skipped]) -> dict[str, Values]:
         """Quantized weights joined with the scale and the zero point that a node gives them."""
         joined = dict(values)
-        for node in self._nodes:
-            found = _quantization(node)
-            if found is None or found.weight not in joined:
+        # An embedding is scaled after its rows were taken.
+        table = {
+            node.output[0]: node.input[0]
+            for node in self._nodes
+            if node.op_type == "Gather" and node.output and node.input
+        }
+        quantized = [name for name, value in values.items() if value.dtype in _QUANTIZED]
+        done: set[str] = set()
+        said = [found for node in self._nodes if (found := _quantization(node)) is not None]
+        for found in [*said, *map(self._by_name, quantized)]:
+            name = table.get(found.weight, found.weight)
+            if name not in joined or name in done:
                 continue
-            weight = joined.pop(found.weight)
+            done.add(name)
+            weight = joined.pop(name)
             scale, zero = values.get(found.scale), values.get(found.zero)
-            for name in (found.scale, found.zero):
-                part = joined.pop(name, None)
-                if part is not None:
-                    reason = f"how {found.weight} is quantized"
-                    skipped.append(Skipped(name, part.shape, part.dtype, reason))
+            for part in (found.scale, found.zero):
+                taken = joined.pop(part, None)
+                if taken is not None:
+                    reason = f"how {name} is quantized"
+                    skipped.append(Skipped(part, taken.shape, taken.dtype, reason))
             try:
                 if scale is None or (zero is None and found.zero):
-                    raise ValueError("quantized with a scale that the file does not hold")
+                    raise ValueError(_NO_SCALE)
                 axis = found.axis % max(1, len(weight.shape))
-                joined[found.weight] = _scaled(weight, scale, zero, axis)
+                joined[name] = _scaled(weight, scale, zero, axis)
             except ValueError as error:
-                entry = Skipped(found.weight, weight.shape, weight.dtype, str(error))
-                skipped.append(entry)
-        return joined
+                skipped.append(Skipped(name, weight.shape, weight.dtype, str(error)))
+        return {name: joined[name] for name in values if name in joined}
+
+    def _by_name(self, name: str) -> _Quantization:
+        """What onnxruntime's names say of a weight whose scale is multiplied to the output."""
+        stem = name.removesuffix("_quantized")
+        use = self._use(name)
+        axis = 0 if use is not None and use.node.op_type == "ConvInteger" else -1
+        return _Quantization(name, f"{stem}_scale", f"{stem}_zero_point", axis)
 
     def _weights(self, name: str, value: Values) -> Iterator[Weight]:
         use = self._use(name)
@@ -191,6 +209,9 @@ class _Reader:
                 path = f"{name}.{part}"
                 yield Weight(path, Held(numbers), layer, kind, "torch", {"gates": gates})
             return
+        if gates and use.place > 2:
+            yield Weight(f"{name}.bias", value, layer, kind, "torch")
+            return
         facts: dict[str, Any] = {}
         if "Conv" in kind:
             facts = {"groups": _integer(use.node, "group", 1), "transposed": "Transpose" in kind}
@@ -199,7 +220,7 @@ class _Reader:
     def _use(self, name: str) -> _Use | None:
         for _ in self._nodes:
             use = self._uses.get(name)
-            if use is None or use.node.op_type not in _PASSED_ON:
+            if use is None or use.node.op_type not in _PASSED_ON or not use.node.output:
                 return use
             name = use.node.output[0]
         return None
@@ -229,9 +250,6 @@ def _quantization(node: Any) -> _Quantization | None:
     if node.op_type in {"QLinearConv", "QLinearMatMul"}:
         axis = 0 if node.op_type == "QLinearConv" else -1
         return _Quantization(others[0], others[1], others[2], axis)
-    if node.op_type in {"ConvInteger", "MatMulInteger"}:
-        # The scale is multiplied to the output, by nodes that nothing ties to the weight.
-        return _Quantization(second, "", "", 0)
     return None
 
 
