@@ -1,6 +1,6 @@
 """Everything that this workspace can be asked to do; `nox -l` lists it.
 
-Without arguments the sessions that CI runs are run. Backends are data: one row each.
+Without arguments the sessions that CI runs are run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import nox
 
@@ -72,20 +71,8 @@ TEST_TOOLS = (
     "scikit-learn",
     "tqdm",
 )
-
-
-class Backend(NamedTuple):
-    """One backend: the value of KERAS_BACKEND and what pip installs for it."""
-
-    name: str
-    requirement: str
-
-
-BACKENDS = (
-    Backend("jax", "jax"),
-    Backend("torch", "torch"),
-    Backend("tensorflow", "tensorflow"),
-)
+# The value of KERAS_BACKEND, which is also what is installed for it.
+BACKENDS = ("jax", "torch", "tensorflow")
 
 
 def _environment(backend: str) -> dict[str, str | None]:
@@ -99,13 +86,12 @@ def _environment(backend: str) -> dict[str, str | None]:
     }
 
 
-def _uv_environment() -> dict[str, str | None]:
-    """Let uv look where pip is told to look for wheels, as for a torch that was built for CPUs."""
-    return {"UV_FIND_LINKS": ",".join(os.environ.get("PIP_FIND_LINKS", "").split()) or None}
-
-
-def _install(session: nox.Session, *arguments: str) -> None:
-    session.install(*arguments, env=_uv_environment())
+def _install_backends(session: nox.Session, *names: str) -> None:
+    """Install backends; torch with pip, whose configuration may name a build for CPUs."""
+    if "torch" in names:
+        session.install("pip")
+        session.run("pip", "install", "-q", "--no-compile", *NEWEST, "torch")
+    session.install(*NEWEST, *names)
 
 
 def _new_environment(session: nox.Session, name: str, *arguments: str) -> str:
@@ -114,21 +100,21 @@ def _new_environment(session: nox.Session, name: str, *arguments: str) -> str:
     session.run("uv", "venv", "-q", "--clear", "-p", sys.executable, str(folder), external=True)
     python = str(folder / "bin" / "python")
     install = ("uv", "pip", "install", "-q", "--python", python, *arguments)
-    session.run(*install, external=True, env=_uv_environment())
+    session.run(*install, external=True)
     return python
 
 
 def _install_workspace(session: nox.Session, *constraints: str) -> None:
     """Install every distribution as editable, with one build tool for all of them."""
     packages = [item for name in DISTRIBUTIONS for item in ("-e", f"packages/{name}")]
-    _install(session, "hatchling>=1.30", "editables")
-    _install(session, "--no-build-isolation", *constraints, *packages)
+    session.install("hatchling>=1.30", "editables")
+    session.install("--no-build-isolation", *constraints, *packages)
 
 
-def _split(posargs: list[str]) -> tuple[list[Backend], list[str]]:
+def _split(posargs: list[str]) -> tuple[list[str], list[str]]:
     """Backends named first, then arguments of pytest."""
-    chosen = [backend for backend in BACKENDS if backend.name in posargs]
-    rest = [argument for argument in posargs if argument not in {b.name for b in BACKENDS}]
+    chosen = [backend for backend in BACKENDS if backend in posargs]
+    rest = [argument for argument in posargs if argument not in BACKENDS]
     return chosen or list(BACKENDS), rest
 
 
@@ -159,19 +145,20 @@ def quickstart(session: nox.Session) -> None:
     """The main job: discover, build, train, save, load in a fresh process. `-- torch` chooses."""
     chosen, rest = _split(session.posargs)
     backend = chosen[0]
-    # The wheels' dependencies come first: pip then takes the pinned backend.
-    _install(session, *NEWEST, backend.requirement, "matplotlib", "scikit-learn", "tqdm")
+    _install_backends(session, backend)
+    session.install(*NEWEST, "matplotlib", "scikit-learn", "tqdm")
     _install_workspace(session, *NEWEST)
     # One process on all cores: unlike the tests, it is not to be held to one thread.
-    environment = {**_environment(backend.name), "OMP_NUM_THREADS": None, "PYTHONWARNINGS": None}
+    environment = {**_environment(backend), "OMP_NUM_THREADS": None, "PYTHONWARNINGS": None}
     session.run("python", "examples/digits.py", *rest, env=environment)
 
 
 def _install_all_backends(session: nox.Session) -> None:
-    _install(session, *NEWEST, *(b.requirement for b in BACKENDS), *TEST_TOOLS)
-    _install(session, *NEWEST, "-r", "constraints/oracles.txt")
+    _install_backends(session, *BACKENDS)
+    session.install(*NEWEST, *TEST_TOOLS)
+    session.install(*NEWEST, "-r", "constraints/oracles.txt")
     # Their torchvision is the one beside a CPU build of torch, so pip must not choose it.
-    _install(session, "--no-deps", "-r", "constraints/oracles-no-deps.txt")
+    session.install("--no-deps", "-r", "constraints/oracles-no-deps.txt")
     _install_workspace(session, *NEWEST)
 
 
@@ -182,13 +169,13 @@ def tests(session: nox.Session) -> None:
     _install_all_backends(session)
     for number, backend in enumerate(chosen):
         once = IGNORED_ONCE_TESTED if number else ()
-        _pytest(session, backend.name, *NOT_SLOW, *once, *rest)
+        _pytest(session, backend, *NOT_SLOW, *once, *rest)
 
 
 @nox.session
 def floor(session: nox.Session) -> None:
     """All that touches a tensor, on the oldest supported stack: Keras 3.8.0, TensorFlow 2.18."""
-    _install(session, *FLOOR, "tensorflow", *TEST_TOOLS)
+    session.install(*FLOOR, "tensorflow", *TEST_TOOLS)
     _install_workspace(session, *FLOOR)
     selection = ("-m", "not oracle and not slow", *IGNORED_ONCE_TESTED)
     _pytest(session, "tensorflow", *selection, *session.posargs, flags=XLA_OF_FLOOR)
@@ -202,7 +189,7 @@ def oracles(session: nox.Session) -> None:
     report = Path(session.create_tmp()) / "verification.jsonl"
     report.unlink(missing_ok=True)
     for number, backend in enumerate(chosen):
-        environment = _environment(backend.name) | {"DL_TECHNIQUES_VERIFICATION": str(report)}
+        environment = _environment(backend) | {"DL_TECHNIQUES_VERIFICATION": str(report)}
         folders = ["tests/dlt-layers", "tests/dlt-losses"]
         folders += [] if number else ["tests/dlt-weightwatcher/arrays/oracles"]
         # What compares stands beside the conformance of the same components, which it is not.
@@ -215,7 +202,7 @@ def oracles(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff's rules, its format and the budgets of size."""
-    _install(session, "ruff>=0.15")
+    session.install("ruff>=0.15")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("python", "tests/budgets.py")
@@ -224,14 +211,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types strictly, without Keras: it ships none."""
-    _install(session, "mypy>=1.18", "pluggy", "pytest", "numpy")
+    session.install("mypy>=1.18", "pluggy", "pytest", "numpy")
     session.run("mypy", *(f"packages/{name}/src" for name in DISTRIBUTIONS))
 
 
 @nox.session
 def manifest(session: nox.Session) -> None:
     """Fail if a generated components.json or __init__.pyi has drifted from the code."""
-    _install(session, "-e", "packages/dlt-core", "--no-deps")
+    session.install("-e", "packages/dlt-core", "--no-deps")
     session.run("python", "-m", "dl_techniques.core.cli", "manifest", "check")
 
 
@@ -267,7 +254,7 @@ def alone(session: nox.Session) -> None:
 def scaffold(session: nox.Session) -> None:
     """Generate a third-party plugin, build it, install it elsewhere, list, load and check it."""
     wheels = _wheels(session)
-    _install(session, *NEWEST, "jax", "pytest", "--find-links", str(wheels), "dlt-core>=0.1,<1")
+    session.install(*NEWEST, "jax", "pytest", "--find-links", str(wheels), "dlt-core>=0.1,<1")
     folder = Path(session.create_tmp()) / "plugin"
     session.run("python", "-c", "import shutil, sys; shutil.rmtree(sys.argv[1], True)", str(folder))
     folder.mkdir(parents=True)
@@ -304,10 +291,10 @@ def _exchange(session: nox.Session, writers: dict[str, tuple[str, dict[str, str 
 @nox.session
 def exchange(session: nox.Session) -> None:
     """Save every component on each backend, load it on each, compare outputs and gradients."""
-    _install(session, *NEWEST, *(b.requirement for b in BACKENDS))
+    _install_backends(session, *BACKENDS)
     _install_workspace(session, *NEWEST)
     shared = _compiled_quickly(session)
-    _exchange(session, {b.name: ("python", _environment(b.name) | shared) for b in BACKENDS})
+    _exchange(session, {name: ("python", _environment(name) | shared) for name in BACKENDS})
 
 
 @nox.session
