@@ -33,9 +33,11 @@ class Writers:
 
     def __init__(self, mode: str) -> None:
         path = os.pathsep.join((*PATHS, os.environ.get("PYTHONPATH", "")))
+        # Only a process of one thread can be forked.
+        own = {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
         self._maker = subprocess.Popen(
             [sys.executable, str(SAVER), mode],
-            env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={**os.environ, **own},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
