@@ -6,11 +6,12 @@ import json
 import math
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from dl_techniques.weightwatcher import AnalysisResult, analyze_model, describe_model
+from dl_techniques.weightwatcher import AnalysisResult, analyze_model, describe_model, engine
 
 
 def records(source, **options):
@@ -421,6 +422,29 @@ def test_what_a_mask_hides_is_not_made_up(weights):
     assert [(e.path, e.shape) for e in result.skipped] == [("hidden", weights["dense"].shape)]
     assert "masked entries" in result.skipped[0].reason
     assert numbers(result) == numbers(analyze_model({"whole": weights["dense"]}, n_jobs=1))
+
+
+def test_an_interrupt_ends_the_workers_at_once(heavy, monkeypatch):
+    begun = []
+
+    def counted(job, settings):
+        begun.append(job.name)
+        return perform(job, settings)
+
+    def stop(done, total, name):
+        raise KeyboardInterrupt
+
+    perform = engine.perform
+    monkeypatch.setattr(engine, "perform", counted)
+    weights = {f"w{i}": heavy + i for i in range(60)}
+    try:
+        analyze_model(weights, n_jobs=2, progress=stop)
+    except KeyboardInterrupt:
+        # Here the traceback still holds all that was going on.
+        reached = len(begun)
+        assert reached < 30
+        time.sleep(0.3)
+        assert len(begun) == reached
 
 
 def test_a_file_is_no_folder_to_resume_from(weights, tmp_path):

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -164,12 +165,12 @@ def analyze_model(
         kept = {job.layer_id: store.get(job.name, keys[job.layer_id]) for job in work.jobs}
         layers = {index: layer for index, layer in kept.items() if layer is not None}
     open_jobs = [job for job in work.jobs if job.layer_id not in layers]
-    for job, finding in run(
-        open_jobs, settings, n_jobs=n_jobs, parallel=parallel, progress=progress
-    ):
-        layers[job.layer_id] = layer = _layer(job, finding, work, keys.get(job.layer_id, ""))
-        if store is not None:
-            store.add(layer)
+    found = run(open_jobs, settings, n_jobs=n_jobs, parallel=parallel, progress=progress)
+    with closing(found):
+        for job, finding in found:
+            layers[job.layer_id] = layer = _layer(job, finding, work, keys.get(job.layer_id, ""))
+            if store is not None:
+                store.add(layer)
     ordered = [layers[index] for index in sorted(layers)]
     return AnalysisResult(work.label, ordered, work.skipped, settings.to_dict())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -121,7 +122,7 @@ def run(
     parallel: str = "threads",
     progress: bool | Progress | None = None,
     with_spectrum: bool = True,
-) -> Iterator[tuple[Job, Finding]]:
+) -> Generator[tuple[Job, Finding], None, None]:
     """Carry out jobs, the most expensive first; results come as they are finished.
 
     Args:
@@ -144,18 +145,19 @@ def run(
     workers = _workers(n_jobs, len(ordered))
     report = _Reporter(progress, len(ordered))
     try:
-        results = _results(ordered, settings, workers, parallel, with_spectrum)
-        for done, (index, finding) in enumerate(results, 1):
-            job = ordered[index]
-            report(done, len(ordered), job.name)
-            yield job, finding
+        # Closed at once when interrupted, not when the traceback is let go: workers end with it.
+        with closing(_results(ordered, settings, workers, parallel, with_spectrum)) as results:
+            for done, (index, finding) in enumerate(results, 1):
+                job = ordered[index]
+                report(done, len(ordered), job.name)
+                yield job, finding
     finally:
         report.close()
 
 
 def _results(
     jobs: Sequence[Job], settings: Settings, workers: int, parallel: str, with_spectrum: bool
-) -> Iterator[tuple[int, Finding]]:
+) -> Generator[tuple[int, Finding], None, None]:
     if not with_spectrum:
         yield from ((i, _described(job, settings)) for i, job in enumerate(jobs))
         return
