@@ -131,6 +131,9 @@ def simplex(cost: Callable[[float], float], start: float) -> float:
     Args:
         cost: What to minimize.
         start: Where to begin; the other point lies 5 % above.
+
+    Returns:
+        The better of the two points when they are close, in place and in cost.
     """
 
     def at(x: float) -> tuple[float, float]:

@@ -98,7 +98,7 @@ def fit(
         extras.append(("outlier_p", outlier_p_value(x, tail)))
     alpha, start, D, rate = tail.alpha, tail.start, tail.D, math.nan
     if distribution != "PL":
-        # With it comes scipy.special, a quarter of a second that a plain fit does not need.
+        # With it comes scipy.special, which a plain fit does not need.
         from dl_techniques.weightwatcher.numerics import tail_models
     if distribution in {"TPL", "E_TPL"}:
         truncated = tail_models.fit_truncated(x, min_tail=min_tail, bounds=bounds)

@@ -81,7 +81,8 @@ class _Reader:
         self._folder, self._prefix = folder, prefix
         graphs = list(_graphs(graph))
         self._nodes = [node for part in graphs for node in part.node]
-        self._tensors = [(t.name, t) for part in graphs for t in _initializers(part)]
+        # Functions have no initializers.
+        self._tensors = [(t.name, t) for part in graphs for t in getattr(part, "initializer", ())]
         self._tensors += [
             (node.output[0], attribute.t)
             for node in self._nodes
@@ -259,10 +260,6 @@ def _scaled(weight: Values, scale: Values, zero: Values | None, axis: int) -> Va
         offset = aligned(zero.read().astype(np.float32), weight.shape, along)
         weight = Held(weight.read().astype(np.float32) - offset)
     return Scaled(weight, scale, axes=along)
-
-
-def _initializers(graph: Any) -> Any:
-    return getattr(graph, "initializer", ())  # functions have none
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
