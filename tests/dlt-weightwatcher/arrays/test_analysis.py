@@ -13,7 +13,6 @@ import pytest
 
 from dl_techniques.weightwatcher import AnalysisResult, analyze_model, describe_model, engine
 
-
 FAILURES = ("the eigenvalues overflow", "the eigenvalues underflow", "no start", "too few")
 
 
