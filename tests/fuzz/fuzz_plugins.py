@@ -63,7 +63,7 @@ def install(folder: Path, name: str) -> dict[str, Path]:
 
 
 def run(count: int, start: int) -> dict[str, Any]:
-    from dl_techniques.core.catalog import Registry
+    from dl_techniques.core.registry.registry import Registry
 
     counts: Counter[str] = Counter()
     violations: list[str] = []

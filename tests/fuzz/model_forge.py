@@ -185,9 +185,9 @@ class Forge:
 
 def seal(path: Path) -> Path:
     """Add a provenance member to a forged file, as `save_model` does."""
-    from dl_techniques.core import sealing
-    from dl_techniques.core.archive import Archive
-    from dl_techniques.core.provenance import Provenance
+    from dl_techniques.core.files import sealing
+    from dl_techniques.core.files.archive import Archive
+    from dl_techniques.core.files.provenance import Provenance
 
     with Archive(path) as archive:
         members = {member.name: archive.digest(member.name) for member in archive.members}

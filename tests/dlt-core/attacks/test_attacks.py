@@ -12,7 +12,7 @@ from model_attacks import ATTACKS, Attack
 from model_forge import Forge, seal
 
 from dl_techniques.core.errors import DLTechniquesError, ModelFileError, ModelFileProblems
-from dl_techniques.core.inspection import inspect_model
+from dl_techniques.core.files.inspection import inspect_model
 
 EARLY = [attack for attack in ATTACKS if not attack.needs_keras]
 
@@ -102,9 +102,9 @@ def test_a_hostile_file_cannot_make_an_endless_message(tmp_path: Path) -> None:
 def test_the_provider_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from model_forge import component, sequential
 
-    from dl_techniques.core import inspection
     from dl_techniques.core.entry import Entry
-    from dl_techniques.core.lookup import Lookup
+    from dl_techniques.core.files import inspection
+    from dl_techniques.core.files.known_components import Lookup
 
     entry = Entry(
         "acme>Shell", "layer", "acme.shell:Shell", "", "acme-layers", "1.2", "x", unsafe=True
@@ -123,9 +123,9 @@ def test_an_unsafe_component_cannot_hide_behind_its_bare_name(
 ) -> None:
     from model_forge import dense, sequential
 
-    from dl_techniques.core import inspection
     from dl_techniques.core.entry import Entry
-    from dl_techniques.core.lookup import Lookup
+    from dl_techniques.core.files import inspection
+    from dl_techniques.core.files.known_components import Lookup
 
     entry = Entry("acme>Shell", "layer", "acme.shell:Shell", "", "acme", "1", "x", unsafe=True)
     lookup = Lookup(lambda _: entry, {"acme>Shell": (entry,), "Shell": (entry,)}, {})

@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from dl_techniques.core.cli import main
-from dl_techniques.core.scaffold import KINDS, create_plugin, package_of
-from dl_techniques.core.scan import Package, generate
+from dl_techniques.core.project.scaffold import KINDS, create_plugin, package_of
+from dl_techniques.core.project.scan import Package, generate
 
 
 def test_kinds_cover_what_a_user_would_publish():
@@ -50,7 +50,7 @@ def test_each_kind_is_whole_and_its_example_runs(kind, tmp_path, monkeypatch):
 
 
 def test_a_plugin_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    from dl_techniques.core import scaffold
+    from dl_techniques.core.project import scaffold
 
     def fail(package):
         raise RuntimeError("disk full")

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from dl_techniques.core import DuplicateComponent, Layer, component, declaration_of
-from dl_techniques.core.declaring import register_waiting
+from dl_techniques.core.contract.component import register_waiting
 
 
 def declare(identifier, module="contract_module", qualname="Part"):

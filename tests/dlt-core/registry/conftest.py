@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dl_techniques.core.catalog import Registry
+from dl_techniques.core.registry.registry import Registry
 
 _serial = itertools.count()
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from dl_techniques.core.catalog import Registry
-from dl_techniques.core.distributions import foreign_core, normalize
 from dl_techniques.core.entry import Problem
 from dl_techniques.core.errors import DLTechniquesError, RegistryProblems, UnknownComponent
-from dl_techniques.core.first_party import DISTRIBUTIONS, owner_of
+from dl_techniques.core.registry.distributions import foreign_core, normalize
+from dl_techniques.core.registry.owners import DISTRIBUTIONS, owner_of
+from dl_techniques.core.registry.registry import Registry
 
 ROOT = Path(__file__).parents[3]
 
@@ -158,7 +158,7 @@ def test_a_manifest_that_changes_is_read_again(site: Any, tools: Any) -> None:
 
 
 def test_a_snapshot_is_kept_while_nothing_changes(site: Any, monkeypatch: Any) -> None:
-    from dl_techniques.core import catalog
+    from dl_techniques.core.registry import registry as catalog
 
     healthy = site.healthy()
     registry = site.registry()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dl_techniques.core.claims import claim
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import AmbiguousComponent, UnknownComponent
+from dl_techniques.core.registry.conflicts import claim
 
 
 def entry(id: str, distribution: str = "one", **more: Any) -> Entry:
@@ -107,7 +107,7 @@ def test_names_of_keras_are_not_shadowed(site: Any) -> None:
     """A component named like one of Keras's own changes nothing for whoever asks Keras."""
     import keras
 
-    from dl_techniques.core.resolving import resolve
+    from dl_techniques.core.parts import resolve
 
     package = site.name("shadow")
     dense = site.healthy("shadow", "Dense", kind="layer")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dl_techniques.core.errors import ComponentImportError, ContractMismatch, DLTechniquesError
-from dl_techniques.core.importing import stdout_diverted
+from dl_techniques.core.registry.importing import stdout_diverted
 
 # What the module of the broken component does, and the cause that the error must name.
 IMPORTS = {

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dl_techniques.core.entry import Entry
-from dl_techniques.core.listing import Listing, printable
+from dl_techniques.core.registry.listing import Listing
+from dl_techniques.core.text import printable
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J<script>alert(1)</script>\u202etxt\r\n\x00\x9b"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dl_techniques.core.locating import LocationError, package_folders, read_limited
+from dl_techniques.core.registry.locating import LocationError, package_folders, read_limited
 
 
 @pytest.fixture(autouse=True)

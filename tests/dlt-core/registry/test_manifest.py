@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dl_techniques.core import manifest as module
-from dl_techniques.core.identifier import KINDS
-from dl_techniques.core.manifest import Manifest, ManifestError, Record
+from dl_techniques.core.contract.identifier import KINDS
+from dl_techniques.core.registry import manifest as module
+from dl_techniques.core.registry.manifest import Manifest, ManifestError, Record
 
 FULL = Record(
     id="acme>Gate",

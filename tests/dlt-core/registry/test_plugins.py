@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dl_techniques.core.catalog import Registry
 from dl_techniques.core.entry import Problem
 from dl_techniques.core.errors import UnknownComponent
-from dl_techniques.core.plugins import Plugins
+from dl_techniques.core.registry.plugins import Plugins
+from dl_techniques.core.registry.registry import Registry
 
 HEAD = "from dl_techniques.core import Problem, component, hookimpl\n"
 HEALTHY = HEAD + "@hookimpl\ndef dl_doctor():\n    return [Problem('me', 'hook', 'all is well')]\n"

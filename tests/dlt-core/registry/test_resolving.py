@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from dl_techniques.core import Layer, component
-from dl_techniques.core.catalog import registry
 from dl_techniques.core.errors import ComponentImportError
-from dl_techniques.core.resolving import accepts, resolve
+from dl_techniques.core.parts import accepts, resolve
+from dl_techniques.core.registry.registry import registry
 
 LAYER = '''
 from dl_techniques.core import Layer, component

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dl_techniques.core.catalog import Registry
 from dl_techniques.core.errors import AmbiguousComponent, UnknownComponent
+from dl_techniques.core.registry.registry import Registry
 
 _times = itertools.count(1)
 NAMESPACES = st.sampled_from(["acme", "beta"])

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from model_forge import Forge, dense_weights, seal, sequential
 
-from dl_techniques.core.archive import Archive
-from dl_techniques.core.atomic import replacing
+from dl_techniques.core.atomic_write import replacing
+from dl_techniques.core.files.archive import Archive
 
 Save = Callable[[Path], None]
 
@@ -68,7 +68,7 @@ def write_for_ever(make: Callable[[int], Save], number: int, target: Path) -> No
 def main() -> None:
     make = forged
     if sys.argv[1] == "keras":
-        import dl_techniques.core.saving  # noqa: F401  # what the writers are to find imported
+        import dl_techniques.core.files.saving  # noqa: F401  # what the writers are to find imported
 
         with contextlib.suppress(ImportError):
             import tensorflow  # noqa: F401  # Keras does at its first model, wherever it finds it

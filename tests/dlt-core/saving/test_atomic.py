@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from dl_techniques.core import atomic
-from dl_techniques.core.atomic import replacing, sweep
+from dl_techniques.core import atomic_write as atomic
+from dl_techniques.core.atomic_write import replacing, sweep
 
 OLD, NEW = b"old" * 1000, b"new" * 100_000
 
@@ -211,7 +211,7 @@ def test_the_target_is_never_opened(target: Path, monkeypatch: pytest.MonkeyPatc
 DYING = """
 import os, sys
 from pathlib import Path
-from dl_techniques.core.atomic import replacing
+from dl_techniques.core.atomic_write import replacing
 with replacing(Path(sys.argv[1])) as temporary:
     temporary.write_bytes(b"half")
     print(temporary.parent, flush=True)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from model_forge import Forge
 
-from dl_techniques.core import compatibility, load_model
-from dl_techniques.core.audit import Builtin
-from dl_techniques.core.builtins import builtins
+from dl_techniques.core import load_model
 from dl_techniques.core.errors import ModelFileError
+from dl_techniques.core.files import keras_versions as compatibility
+from dl_techniques.core.files.config_walk import Builtin
+from dl_techniques.core.files.keras_builtins import builtins
 
 
 def item(name: str, **config: object) -> Builtin:

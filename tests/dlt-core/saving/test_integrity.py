@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from model_forge import Forge, layer, seal, sequential
 
-from dl_techniques.core.archive import Archive
 from dl_techniques.core.errors import ModelFileError
-from dl_techniques.core.inspection import inspect_model
+from dl_techniques.core.files.archive import Archive
+from dl_techniques.core.files.inspection import inspect_model
 
 FLIPS = 1000
 

@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 import pytest
 
-from dl_techniques.core.archive import Archive
-from dl_techniques.core.atomic import sweep
-from dl_techniques.core.inspection import inspect_model, private_folder
+from dl_techniques.core.atomic_write import sweep
+from dl_techniques.core.files.archive import Archive
+from dl_techniques.core.files.inspection import inspect_model, private_folder
 
 SAVER = Path(__file__).with_name("saver.py")
 PATHS = (str(SAVER.parents[2] / "fuzz"), str(SAVER.parent))

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from model_forge import Forge, with_dataset
 
-from dl_techniques.core import constants, global_heap, provenance
-from dl_techniques.core.archive import Archive
 from dl_techniques.core.errors import ModelFileError
-from dl_techniques.core.limits import LIMITS, Limits
-from dl_techniques.core.payload import read_weights
+from dl_techniques.core.files import global_heap, provenance
+from dl_techniques.core.files import tensor_nodes as constants
+from dl_techniques.core.files.archive import Archive
+from dl_techniques.core.files.limits import LIMITS, Limits
+from dl_techniques.core.files.weights import read_weights
 
 # Constants of a configuration.
 
@@ -330,7 +331,7 @@ def test_bytes_behind_compressed_data(tmp_path: Path) -> None:
 def test_a_cast_must_not_change_a_number(
     tmp_path: Path, values: Any, stored: str, wanted: str, survives: bool, chunks: Any
 ) -> None:
-    from dl_techniques.core.saving import _survives
+    from dl_techniques.core.files.saving import _survives
 
     with h5py.File(tmp_path / "x.h5", "w") as file:
         dtype = "float32" if stored == "bfloat16" else stored
@@ -339,7 +340,7 @@ def test_a_cast_must_not_change_a_number(
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
-    from dl_techniques.core.saving import _Measurement
+    from dl_techniques.core.files.saving import _Measurement
 
     class Unmeasurable:
         objects: dict[str, Any] = {}  # noqa: RUF012  # a stand-in, which nobody changes
@@ -378,8 +379,8 @@ def test_a_function_that_the_caller_gives(tmp_path: Path) -> None:
 
 
 def test_what_has_no_configuration_is_left_alone() -> None:
-    from dl_techniques.core import compatibility
-    from dl_techniques.core.audit import Builtin
+    from dl_techniques.core.files import keras_versions as compatibility
+    from dl_techniques.core.files.config_walk import Builtin
 
     node: dict[str, Any] = {"class_name": "Dense", "config": None}
     item = Builtin("keras.layers.Dense", "config", node)

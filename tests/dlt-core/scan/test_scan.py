@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from dl_techniques.core.cli import main
-from dl_techniques.core.scan import Package, ScanError, find_packages, generate, scan
+from dl_techniques.core.project.scan import Package, ScanError, find_packages, generate, scan
 
 GATE = '''
 from dl_techniques.core import Layer, component

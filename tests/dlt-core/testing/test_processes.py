@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from dl_techniques.core import registry
-from dl_techniques.core.testing import check_component, fresh
+from dl_techniques.core.testing import check_component
+from dl_techniques.core.testing import fresh_process as fresh
 
 MODULE = '''
 import os, sys, time

@@ -10,7 +10,7 @@ import pytest
 CODE = """
 import sys
 from dl_techniques.weightwatcher import WeightWatcher, analyze_model
-from dl_techniques.core.declaring import declaration_of
+from dl_techniques.core.contract.component import declaration_of
 assert "keras" not in sys.modules
 assert declaration_of(analyze_model).id == "dl_techniques>analyze_model"
 from dl_techniques.core import registry

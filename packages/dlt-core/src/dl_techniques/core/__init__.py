@@ -3,14 +3,11 @@
 Importing this package imports neither Keras nor a backend; a name does, when it needs to.
 """
 
-from __future__ import annotations
+from dl_techniques.core.lazy import serve
 
-import importlib
-from typing import Any
-
-_HOMES = {
-    "declaring": ("component", "declaration_of"),
-    "bases": (
+_NAMES = {
+    "contract.component": ("component", "declaration_of"),
+    "contract.bases": (
         "Component",
         "Constraint",
         "Initializer",
@@ -20,7 +17,10 @@ _HOMES = {
         "Model",
         "Regularizer",
     ),
-    "example": ("Example", "Fresh", "Rejection", "TensorSpec"),
+    "contract.example": ("Example", "Fresh", "Rejection", "TensorSpec"),
+    "contract.identifier": ("KINDS",),
+    "contract.keras_types": ("Activation", "Shape", "Tensor", "Variable"),
+    "contract.precision": ("upcast",),
     "entry": ("Entry", "Problem"),
     "errors": (
         "AmbiguousComponent",
@@ -35,28 +35,14 @@ _HOMES = {
         "UnknownComponent",
         "UntrustedComponent",
     ),
-    "hooks": ("hookimpl",),
-    "identifier": ("KINDS",),
-    "saving": ("load_model", "save_model"),
-    "inspection": ("inspect_model",),
-    "precision": ("upcast",),
-    "resolving": ("resolve",),
-    "catalog": ("Registry", "registry"),
-    "surface": ("Activation", "Shape", "Tensor", "Variable"),
+    "registry.hooks": ("hookimpl",),
+    "registry.registry": ("Registry", "registry"),
+    "files.inspection": ("inspect_model",),
+    "files.saving": ("load_model", "save_model"),
+    "parts": ("resolve",),
     "__about__": ("__version__", "CONTRACT"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605  # one table names every export and its home
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = serve(
+    __name__,
+    {name: f"{__name__}.{module}:{name}" for module, names in _NAMES.items() for name in names},
+)

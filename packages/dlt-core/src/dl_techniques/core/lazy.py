@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,9 +33,23 @@ def exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]
         __getattr__, __dir__, __all__ = exports(__name__)
         ```
     """
-    addresses = _addresses(package)
+    return serve(package, _addresses(package))
+
+
+def serve(
+    package: str, addresses: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Module functions that serve a table of names, each imported on first use.
+
+    Args:
+        package: `__name__` of the package.
+        addresses: Name -> `module:Name` of the object that it stands for.
+
+    Returns:
+        `__getattr__`, `__dir__` and `__all__`, for the package to take as its own.
+    """
     names = sorted(addresses)
-    # A function and its module may have one name, which an import of the module would take.
+    # An object and a module may have one name, which an import of the module would take.
     sys.modules[package].__class__ = _Package
 
     def __getattr__(name: str) -> Any:  # noqa: N807  # the module's own, by PEP 562

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any, Final, NoReturn
 
-from dl_techniques.core.limits import shown
+from dl_techniques.core.text import short_repr
 
 # Possessive, so that an unterminated string fails at once; a lone quote is that failure.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},:]', re.DOTALL)
@@ -51,7 +51,7 @@ def parse(data: bytes, *, tokens: int, depth: int) -> Any:
     except StrictJSONError:
         raise
     except (ValueError, RecursionError) as error:
-        raise StrictJSONError(f"is not valid JSON: {shown(str(error), 120)}") from error
+        raise StrictJSONError(f"is not valid JSON: {short_repr(str(error), 120)}") from error
 
 
 def _bound(data: bytes, tokens: int, depth: int) -> None:
@@ -79,7 +79,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise StrictJSONError(f"holds the key {shown(key)} twice in one object")
+                raise StrictJSONError(f"holds the key {short_repr(key)} twice in one object")
             seen.add(key)
     return result
 
@@ -91,7 +91,7 @@ def _constant(text: str) -> NoReturn:
 def _finite(text: str) -> float:
     value = float(text) if len(text) <= _LONGEST_NUMBER else math.inf
     if not math.isfinite(value):
-        raise StrictJSONError(f"holds the number {shown(text)}, which no float can hold")
+        raise StrictJSONError(f"holds the number {short_repr(text)}, which no float can hold")
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from dl_techniques.core.surface import Tensor
+from dl_techniques.core.contract.keras_types import Tensor
 
 
 def reshape_to_2d(weight: Tensor, *, depthwise: bool = False) -> Tensor:

@@ -187,7 +187,7 @@ class AlphaCallback(Component, keras.callbacks.Callback):  # type: ignore[misc] 
             self._write()
 
     def _write(self) -> None:
-        from dl_techniques.core.atomic import replacing
+        from dl_techniques.core.atomic_write import replacing
 
         records = self.get_history()
         fields = ["step", "layer", "alpha", "stable_rank", "status"]

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from dl_techniques.core.declaring import component
+from dl_techniques.core.contract.component import component
 from dl_techniques.weightwatcher.__about__ import __version__
 from dl_techniques.weightwatcher.engine import Job, Work, prepare, run, subtract
 from dl_techniques.weightwatcher.readers.opening import open_source

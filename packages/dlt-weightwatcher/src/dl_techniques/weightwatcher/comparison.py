@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from dl_techniques.core.declaring import component
+from dl_techniques.core.contract.component import component
 from dl_techniques.weightwatcher.analyzer import analyze_model
 from dl_techniques.weightwatcher.matrices import Part, plan, stack_of
 from dl_techniques.weightwatcher.numerics import distances

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dl_techniques.core.declaring import component
+from dl_techniques.core.contract.component import component
 from dl_techniques.weightwatcher.numerics import shape
 from dl_techniques.weightwatcher.numerics.arrays import Array, smallest_step
 from dl_techniques.weightwatcher.numerics.marchenko_pastur import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dl_techniques.core.hooks import hookimpl
+from dl_techniques.core.registry.hooks import hookimpl
 
 
 @hookimpl

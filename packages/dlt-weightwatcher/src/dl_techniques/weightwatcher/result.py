@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dl_techniques.core.atomic import replacing
+from dl_techniques.core.atomic_write import replacing
 from dl_techniques.weightwatcher.columns import ALWAYS, LAST, SUMMARY, TEXTS
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.readers.weight import Skipped

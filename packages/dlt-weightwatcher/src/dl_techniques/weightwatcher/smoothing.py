@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dl_techniques.core.declaring import component
+from dl_techniques.core.contract.component import component
 from dl_techniques.weightwatcher.matrices import Part, plan, stack_of
 from dl_techniques.weightwatcher.numerics import shape
 from dl_techniques.weightwatcher.numerics.arrays import Array

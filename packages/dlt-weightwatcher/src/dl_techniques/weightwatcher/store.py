@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from dl_techniques.core.atomic import replacing
+from dl_techniques.core.atomic_write import replacing
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.readers.weight import Skipped
 from dl_techniques.weightwatcher.result import SCHEMA, AnalysisResult, Layer, write_text

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dl_techniques.core.declaring import component
-from dl_techniques.core.example import Example, Rejection
+from dl_techniques.core.contract.component import component
+from dl_techniques.core.contract.example import Example, Rejection
 from dl_techniques.weightwatcher.analyzer import analyze_model, describe_model
 from dl_techniques.weightwatcher.engine import prepare
 from dl_techniques.weightwatcher.matrices import stack_of

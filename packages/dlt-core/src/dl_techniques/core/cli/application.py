@@ -93,7 +93,7 @@ def _add_commands_of_plugins(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
     """Import plugins, which no built-in command does: they may bring further ones."""
-    from dl_techniques.core.catalog import registry
+    from dl_techniques.core.registry.registry import registry
 
     registry.plugins.call("dl_commands", subparsers=subparsers)
     for problem in registry.plugins.problems:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
-from dl_techniques.core.catalog import registry
 from dl_techniques.core.cli.output import UserError, say, say_json
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import UnknownComponent
-from dl_techniques.core.importing import describe, stdout_diverted
+from dl_techniques.core.registry.importing import stdout_diverted
+from dl_techniques.core.registry.registry import registry
+from dl_techniques.core.text import describe_error
 
 
 class Outcome(NamedTuple):
@@ -93,7 +94,7 @@ def _check(entry: Entry, only: list[str] | None) -> Outcome:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return Outcome(entry.id, None, describe(error))
+        return Outcome(entry.id, None, describe_error(error))
     outcome = Outcome(entry.id, report, None)
     return outcome if outcome.checks else outcome._replace(error="no check was run")
 

@@ -7,8 +7,8 @@ import math
 import sys
 
 from dl_techniques.core.cli.output import say, say_json
-from dl_techniques.core.doctor import SECONDS, Diagnosis, diagnose
-from dl_techniques.core.listing import printable
+from dl_techniques.core.doctor.diagnose import SECONDS, Diagnosis, diagnose
+from dl_techniques.core.text import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,13 +7,14 @@ import itertools
 import math
 from typing import Any, Final
 
-from dl_techniques.core.catalog import registry
 from dl_techniques.core.cli.output import say, say_json
+from dl_techniques.core.contract.example import Fresh
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import ComponentError
-from dl_techniques.core.example import Fresh
-from dl_techniques.core.importing import describe, stdout_diverted
-from dl_techniques.core.listing import Listing
+from dl_techniques.core.registry.importing import stdout_diverted
+from dl_techniques.core.registry.listing import Listing
+from dl_techniques.core.registry.registry import registry
+from dl_techniques.core.text import describe_error
 
 _MOST_EXAMPLES: Final = 20
 
@@ -62,7 +63,7 @@ def _details(entry: Entry) -> dict[str, Any]:
     except BaseException as error:  # `examples` is the component's own code
         raise ComponentError(
             f"{entry.id} of {entry.distribution} {entry.version} cannot be shown: "
-            f"{describe(error)}. Without its code: dl-techniques info {entry.id!r} --static",
+            f"{describe_error(error)}. Without its code: dl-techniques info {entry.id!r} --static",
             id=entry.id,
             distribution=entry.distribution,
         ) from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dl_techniques.core.catalog import registry
 from dl_techniques.core.cli.output import complain, say, say_json
-from dl_techniques.core.identifier import KINDS
+from dl_techniques.core.contract.identifier import KINDS
+from dl_techniques.core.registry.registry import registry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

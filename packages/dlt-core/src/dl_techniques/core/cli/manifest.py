@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dl_techniques.core.cli.output import complain, say
-from dl_techniques.core.scan import Package, find_packages, generate_all
+from dl_techniques.core.project.scan import Package, find_packages, generate_all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from dl_techniques.core.cli.output import say
-from dl_techniques.core.scaffold import KINDS, create_plugin
+from dl_techniques.core.project.scaffold import KINDS, create_plugin
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

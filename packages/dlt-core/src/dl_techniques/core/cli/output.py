@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any, Final
 
-from dl_techniques.core.listing import printable
+from dl_techniques.core.text import printable
 
 SCHEMA: Final = 1
 """The layout of every `--json` answer; it changes only when a key changes its meaning."""

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core.surface import Tensor, Variable
+from dl_techniques.core.contract.keras_types import Tensor, Variable
 
 Scalar = Callable[..., Tensor]
 Tensors = dict[int, Tensor]

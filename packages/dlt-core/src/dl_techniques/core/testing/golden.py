@@ -17,9 +17,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core.atomic import replacing
-from dl_techniques.core.saving import load_model, save_model
-from dl_techniques.core.surface import Tensor
+from dl_techniques.core.atomic_write import replacing
+from dl_techniques.core.contract.keras_types import Tensor
+from dl_techniques.core.files.saving import load_model, save_model
 from dl_techniques.core.testing.check import LAYERS, NotApplicable
 from dl_techniques.core.testing.differentiation import value_and_gradients
 from dl_techniques.core.testing.runner import examples_of

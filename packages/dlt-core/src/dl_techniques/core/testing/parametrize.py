@@ -78,7 +78,7 @@ def parametrize_with_checks(
 def _chosen(components: str | Iterable[Any]) -> list[Any]:
     if not isinstance(components, str):
         return list(components)
-    from dl_techniques.core.catalog import registry
+    from dl_techniques.core.registry.registry import registry
 
     return [entry.id for entry in registry.list(distribution=components)]
 

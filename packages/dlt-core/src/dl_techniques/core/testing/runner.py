@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from dl_techniques.core.example import Example
+from dl_techniques.core.contract.example import Example
 from dl_techniques.core.testing import checks as _checks  # noqa: F401  # fills the table
 from dl_techniques.core.testing.check import CHECKS, Check, NotApplicable
+from dl_techniques.core.testing.keras_settings import global_settings, restore_settings
 from dl_techniques.core.testing.result import CheckResult, Report
-from dl_techniques.core.testing.settings import global_settings, restore_settings
 from dl_techniques.core.testing.subject import Subject
 
 DOCUMENTATION: Final = ("documentation", "documented_example")
@@ -80,7 +80,7 @@ def examples_of(component: Any) -> list[Example]:
     if isinstance(component, Example):
         return [component]
     if isinstance(component, str):
-        from dl_techniques.core.catalog import registry
+        from dl_techniques.core.registry.registry import registry
 
         component = registry.load(component)
     if not isinstance(component, type) and not hasattr(component, "examples"):

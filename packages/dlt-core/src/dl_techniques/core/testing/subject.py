@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core.declaring import declaration_of
-from dl_techniques.core.example import Example, Fresh, TensorSpec
-from dl_techniques.core.surface import Tensor
+from dl_techniques.core.contract.component import declaration_of
+from dl_techniques.core.contract.example import Example, Fresh, TensorSpec
+from dl_techniques.core.contract.keras_types import Tensor
 from dl_techniques.core.testing.check import NotApplicable
 from dl_techniques.core.testing.differentiation import (
     Differential,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import keras
 
 from dl_techniques.core import Tensor, component, resolve
-from dl_techniques.core.resolving import accepts
+from dl_techniques.core.parts import accepts
 from dl_techniques.layers.conv.channels_last import require_channels_last
 
 _CONVOLUTIONS: Final[dict[str, type[Any]]] = {

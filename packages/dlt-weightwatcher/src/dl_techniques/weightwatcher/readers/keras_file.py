@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import h5py
 
-from dl_techniques.core.global_heap import fault
+from dl_techniques.core.files.global_heap import fault
 from dl_techniques.weightwatcher.readers.keras_names import (
     Facts,
     attention_equation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dl_techniques.core.atomic import replacing
+from dl_techniques.core.atomic_write import replacing
 from dl_techniques.weightwatcher.report.figures import (
     depth_figure,
     draw,

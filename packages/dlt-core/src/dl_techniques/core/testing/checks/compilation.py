@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core.surface import Tensor
+from dl_techniques.core.contract.keras_types import Tensor
 from dl_techniques.core.testing.check import NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject, difference, to_arrays
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core.configurable import Configurable
+from dl_techniques.core.contract.config import Configurable
 from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject
 

@@ -8,7 +8,7 @@ import inspect
 import sys
 from typing import Any
 
-from dl_techniques.core.configurable import parameter_names
+from dl_techniques.core.contract.config import parameter_names
 from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject
 

@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
-from dl_techniques.core.testing.settings import Settings, global_settings
+from dl_techniques.core.testing.keras_settings import Settings, global_settings
 from dl_techniques.core.testing.subject import Subject
 
 _EVENTS: Final = frozenset(

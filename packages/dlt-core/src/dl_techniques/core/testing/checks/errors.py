@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 
-from dl_techniques.core.example import Rejection
+from dl_techniques.core.contract.example import Rejection
 from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject, difference
 

@@ -11,7 +11,7 @@ from keras import ops
 
 from dl_techniques.core.errors import DLTechniquesError
 from dl_techniques.core.testing.check import NotApplicable, check, require
-from dl_techniques.core.testing.fresh import fresh_outputs
+from dl_techniques.core.testing.fresh_process import fresh_outputs
 from dl_techniques.core.testing.subject import Subject, difference
 
 
@@ -42,7 +42,7 @@ def file_round_trip(subject: Subject) -> None:
 @check()
 def fresh_process(subject: Subject) -> None:
     """A process that imports nothing but the core loads the file and gives the same outputs."""
-    from dl_techniques.core.catalog import registry
+    from dl_techniques.core.registry.registry import registry
 
     if subject.declaration is None:
         raise NotApplicable("it is not declared with @component")

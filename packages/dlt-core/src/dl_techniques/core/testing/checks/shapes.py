@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core.surface import Shape
+from dl_techniques.core.contract.keras_types import Shape
 from dl_techniques.core.testing.check import NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject, difference, to_arrays
 

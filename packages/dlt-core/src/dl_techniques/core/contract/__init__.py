@@ -1,0 +1,1 @@
+"""What a component is: its declaration, base classes, configuration and examples."""

@@ -1,0 +1,92 @@
+"""The base classes of components: Keras's own, plus what the contract adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from dl_techniques.core.contract.config import Configurable
+from dl_techniques.core.contract.example import Example, Rejection
+from dl_techniques.core.contract.keras_types import (
+    KerasConstraint,
+    KerasInitializer,
+    KerasLayer,
+    KerasLoss,
+    KerasMetric,
+    KerasModel,
+    KerasRegularizer,
+)
+
+
+class Component(Configurable):
+    """What every component class offers beside its Keras surface.
+
+    The base of kinds that have no base class below, before their Keras class: callbacks,
+    schedules, analyzers.
+
+    Attributes:
+        expected_failures: Conformance checks that cannot hold for this component, each with the
+            reason. The kit is strict: an expected failure that passes is an error.
+    """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Ready configurations with inputs: for the conformance kit, the docs, the benchmarks."""
+        yield from ()
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Wrong arguments that the constructor or `build` must refuse by name."""
+        yield from ()
+
+
+class Layer(Component, KerasLayer):
+    """`keras.layers.Layer` with a derived configuration."""
+
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
+        """Build as before saving; JSON has turned the shapes' tuples into lists."""
+        super().build_from_config(_tuples(config) if config else config)
+
+
+class Model(Component, KerasModel):
+    """`keras.Model` with a derived configuration, for subclassed models."""
+
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
+        """Build as before saving; JSON has turned the shapes' tuples into lists."""
+        super().build_from_config(_tuples(config) if config else config)
+
+
+class Loss(Component, KerasLoss):
+    """`keras.Loss` with a derived configuration."""
+
+    def _inherited_config(self) -> dict[str, Any]:
+        # Keras accepts `dtype` in the constructor of a loss and leaves it out of the config.
+        return {**super()._inherited_config(), "dtype": self.dtype}
+
+
+class Metric(Component, KerasMetric):
+    """`keras.Metric` with a derived configuration."""
+
+
+class Initializer(Component, KerasInitializer):
+    """`keras.initializers.Initializer` with a derived configuration."""
+
+
+class Regularizer(Component, KerasRegularizer):
+    """`keras.regularizers.Regularizer` with a derived configuration."""
+
+
+class Constraint(Component, KerasConstraint):
+    """`keras.constraints.Constraint` with a derived configuration."""
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    if isinstance(value, list):
+        items = [_tuples(item) for item in value]
+        is_shape = all(item is None or isinstance(item, int) for item in items)
+        return tuple(items) if is_shape else items
+    return value

@@ -1,0 +1,1 @@
+"""Diagnosis of installed distributions."""

@@ -1,0 +1,1 @@
+"""Model files: saved atomically, checked before they are loaded."""

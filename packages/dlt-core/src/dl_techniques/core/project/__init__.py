@@ -1,0 +1,1 @@
+"""Tools for authors of components: the source scan and the project template."""

@@ -1,0 +1,1 @@
+"""The components of installed distributions: found, listed and imported."""

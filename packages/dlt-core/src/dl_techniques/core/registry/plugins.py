@@ -1,0 +1,188 @@
+"""Loading the plugins that add behaviour, and calling their hooks, one at a time.
+
+pluggy's own entry-point loader stops at the first plugin that fails, and its hook calls lose
+the answers of all plugins when one raises. Here each plugin has a plugin manager of its own,
+and every load and every call is guarded: a fault is a `Problem` and stops nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import pluggy
+
+from dl_techniques.core.entry import Problem
+from dl_techniques.core.registry import hooks
+from dl_techniques.core.registry.distributions import PLUGINS_GROUP, EntryPoint, Provider, survey
+from dl_techniques.core.registry.importing import import_object, stdout_diverted
+from dl_techniques.core.text import describe_error
+
+_NAME = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+_VALUE: Final = re.compile(rf"({_NAME})\s*(?::\s*({_NAME}))?", re.ASCII)
+_MAX_ANSWERS: Final = 10_000
+"""How many items of an iterable answer are taken: a generator may have no end."""
+
+
+class Plugin(NamedTuple):
+    """One loaded entry point."""
+
+    provider: Provider
+    entry_point: EntryPoint
+    manager: pluggy.PluginManager
+    """A manager that knows this plugin only."""
+
+    @property
+    def distribution(self) -> str:
+        """The distribution that it comes from."""
+        return self.provider.name
+
+    @property
+    def module(self) -> str:
+        """The module that its entry point names."""
+        return re.split(r"[\s:]", self.entry_point.value)[0]
+
+    @property
+    def location(self) -> str:
+        """Its entry point and the metadata folder that states it, for messages."""
+        return f"{self.entry_point.name} = {self.entry_point.value}, {self.provider.location}"
+
+
+class Answer(NamedTuple):
+    """What one plugin answered to a hook."""
+
+    plugin: Plugin
+    value: Any
+
+
+class Plugins:
+    """The plugins of all installed distributions.
+
+    Args:
+        path: Folders to look in instead of `sys.path`.
+    """
+
+    def __init__(self, path: Sequence[str] | None = None) -> None:
+        self._loading: list[Problem] = []
+        self._calling: dict[tuple[str, str], Problem] = {}
+        self._plugins: list[Plugin] = []
+        for provider in survey(path).providers:
+            for entry_point in provider.entry_points:
+                if entry_point.group == PLUGINS_GROUP:
+                    self._load(provider, entry_point)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What went wrong while plugins were loaded, and at each hook's latest call."""
+        return (*self._loading, *self._calling.values())
+
+    def __iter__(self) -> Iterator[Plugin]:
+        return iter(tuple(self._plugins))
+
+    def __len__(self) -> int:
+        return len(self._plugins)
+
+    def call(self, hook: str, **arguments: Any) -> list[Answer]:
+        """Call one hook of every plugin that implements it.
+
+        Args:
+            hook: The name of the hook, such as `"dl_doctor"`.
+            **arguments: All of the hook's arguments. Each plugin gets its own copy of a
+                dictionary.
+
+        Returns:
+            The answers other than `None`, in the order of the plugins.
+        """
+        answers: list[Answer] = []
+        for plugin in tuple(self._plugins):
+            self._calling.pop((hook, plugin.location), None)
+            caller = getattr(plugin.manager.hook, hook)
+            if not caller.get_hookimpls():
+                continue
+            try:
+                with stdout_diverted():
+                    own = {name: _copy(value) for name, value in arguments.items()}
+                    values = [_CHECKS[hook](value) for value in caller(**own)]
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                message = f"{hook} failed: {describe_error(error)}"
+                self._calling[hook, plugin.location] = Problem(
+                    plugin.distribution, "hook", message, plugin.location
+                )
+                continue
+            answers += [Answer(plugin, value) for value in values if value is not None]
+        return answers
+
+    def _load(self, provider: Provider, entry_point: EntryPoint) -> None:
+        manager = pluggy.PluginManager(hooks.PROJECT)
+        manager.add_hookspecs(hooks)
+        plugin = Plugin(provider, entry_point, manager)
+        try:
+            match = _VALUE.fullmatch(entry_point.value)
+            if match is None:
+                raise ValueError("the value must read `module` or `module:object`")
+            target = import_object(f"{match[1]}:{match[2]}" if match[2] else match[1])
+            manager.register(target, name=entry_point.name)
+            implemented = manager.get_hookcallers(target) or []
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._report(plugin, describe_error(error))
+            return
+        known = [caller for caller in implemented if caller.spec is not None]
+        for caller in implemented:
+            if caller not in known:
+                self._report(plugin, f"there is no hook named {caller.name!r}")
+        if not implemented:
+            self._report(plugin, "it implements no hook; mark functions with `hookimpl`")
+        if known:
+            self._plugins.append(plugin)
+
+    def _report(self, plugin: Plugin, message: str) -> None:
+        self._loading.append(Problem(plugin.distribution, "plugin", message, plugin.location))
+
+
+def _copy(value: Any) -> Any:
+    return copy.deepcopy(value) if isinstance(value, dict) else value
+
+
+def _anything(value: Any) -> Any:
+    return value
+
+
+def _items(value: Any) -> list[Any]:
+    """All items of an iterable answer, taken under the guard of the call."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"expected an iterable of objects. Received: {value[:80]!a}")
+    items = list(itertools.islice(value, _MAX_ANSWERS + 1))
+    if len(items) > _MAX_ANSWERS:
+        raise ValueError(f"expected at most {_MAX_ANSWERS} items")
+    return items
+
+
+def _problems(value: Any) -> list[Problem]:
+    items = _items(value)
+    for item in items:
+        if not isinstance(item, Problem):
+            raise TypeError(f"expected `Problem`s. Received: {type(item).__name__}")
+    return items
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected a dictionary or None. Received: {type(value).__name__}")
+    return value
+
+
+_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    "dl_components": _items,
+    "dl_migrate_config": _mapping,
+    "dl_model_saved": _anything,
+    "dl_model_loaded": _anything,
+    "dl_doctor": _problems,
+    "dl_commands": _anything,
+}
