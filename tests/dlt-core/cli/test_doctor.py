@@ -12,8 +12,8 @@ import pytest
 
 from dl_techniques.core import registry
 from dl_techniques.core.cli import main
-from dl_techniques.core.doctor.diagnose import BACKENDS, diagnose, stack_problems
 from dl_techniques.core.doctor import diagnose as doctor
+from dl_techniques.core.doctor.diagnose import BACKENDS, diagnose, stack_problems
 
 HOOK = "from dl_techniques.core import Problem, hookimpl\n@hookimpl\n"
 ADVICE = HOOK + 'def dl_doctor():\n    return [Problem("{0}", "hook", "advice of {0}")]\n'
