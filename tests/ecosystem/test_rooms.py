@@ -16,7 +16,8 @@ LEVELS = (
     ("contract",),
     ("registry",),
     ("files", "parts", "project", "doctor"),
-    ("testing",),
+    # `inspection` is the module path of the first release.
+    ("testing", "inspection"),
     ("cli",),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

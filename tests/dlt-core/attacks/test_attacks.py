@@ -12,7 +12,7 @@ from model_attacks import ATTACKS, Attack
 from model_forge import Forge, seal
 
 from dl_techniques.core.errors import DLTechniquesError, ModelFileError, ModelFileProblems
-from dl_techniques.core.files.inspection import inspect_model
+from dl_techniques.core.files.report import inspect_model
 
 EARLY = [attack for attack in ATTACKS if not attack.needs_keras]
 

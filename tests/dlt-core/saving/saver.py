@@ -68,7 +68,7 @@ def write_for_ever(make: Callable[[int], Save], number: int, target: Path) -> No
 def main() -> None:
     make = forged
     if sys.argv[1] == "keras":
-        import dl_techniques.core.files.saving  # noqa: F401  # what the writers are to find imported
+        import dl_techniques.core.files.save  # noqa: F401  # what the writers are to find imported
 
         with contextlib.suppress(ImportError):
             import tensorflow  # noqa: F401  # Keras does at its first model, wherever it finds it

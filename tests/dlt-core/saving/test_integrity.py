@@ -13,7 +13,7 @@ from model_forge import Forge, layer, seal, sequential
 
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.files.archive import Archive
-from dl_techniques.core.files.inspection import inspect_model
+from dl_techniques.core.files.report import inspect_model
 
 FLIPS = 1000
 

@@ -17,7 +17,7 @@ import pytest
 
 from dl_techniques.core.atomic_write import sweep
 from dl_techniques.core.files.archive import Archive
-from dl_techniques.core.files.inspection import inspect_model, private_folder
+from dl_techniques.core.files.report import inspect_model
 
 SAVER = Path(__file__).with_name("saver.py")
 PATHS = (str(SAVER.parents[2] / "fuzz"), str(SAVER.parent))

@@ -37,8 +37,9 @@ _NAMES = {
     ),
     "registry.hooks": ("hookimpl",),
     "registry.registry": ("Registry", "registry"),
-    "files.inspection": ("inspect_model",),
-    "files.saving": ("load_model", "save_model"),
+    "files.report": ("inspect_model",),
+    "files.load": ("load_model",),
+    "files.save": ("save_model",),
     "parts": ("resolve",),
     "__about__": ("__version__", "CONTRACT"),
 }

@@ -31,11 +31,11 @@ from dl_techniques.core.contract.example import Rejection as Rejection
 from dl_techniques.core.contract.example import TensorSpec as TensorSpec
 from dl_techniques.core.registry.hooks import hookimpl as hookimpl
 from dl_techniques.core.contract.identifier import KINDS as KINDS
-from dl_techniques.core.files.inspection import inspect_model as inspect_model
+from dl_techniques.core.files.report import inspect_model as inspect_model
 from dl_techniques.core.contract.precision import upcast as upcast
 from dl_techniques.core.parts import resolve as resolve
-from dl_techniques.core.files.saving import load_model as load_model
-from dl_techniques.core.files.saving import save_model as save_model
+from dl_techniques.core.files.load import load_model as load_model
+from dl_techniques.core.files.save import save_model as save_model
 from dl_techniques.core.contract.keras_types import Activation as Activation
 from dl_techniques.core.contract.keras_types import Shape as Shape
 from dl_techniques.core.contract.keras_types import Tensor as Tensor

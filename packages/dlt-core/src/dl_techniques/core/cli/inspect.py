@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from dl_techniques.core.cli.output import say, say_json
-from dl_techniques.core.files.inspection import ModelReport, Need, inspect_model
+from dl_techniques.core.files.report import ModelReport, Need, inspect_model
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,39 +1,37 @@
-"""What a model's configuration names: every object is collected, resolved and judged.
+"""Audit a model's configuration: every object that Keras may build, wherever it stands.
 
-A configuration is a tree in which any object with a `class_name` makes Keras look something up.
-Keras finds it by the `module` that the file names, or by a registered name that may say another
-thing than the class name beside it. Here an object is acceptable only if it is on the list of
-Keras's own built-ins, or if an installed distribution declares its identifier; the `module` of
-the file is never imported, and the three names must agree.
+A configuration is a tree in which any object with a `class_name` makes Keras look something up,
+by the `module` that the file names or by a registered name that may contradict the class name.
+Here an object is acceptable only if it is one of Keras's own built-ins, or if an installed
+distribution declares its identifier. The `module` of the file is never imported, the three names
+must agree, and no key, class or depth is exempt.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 from dl_techniques.core.contract.identifier import parse_identifier
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import DLTechniquesError, ModelFileError
-from dl_techniques.core.files import tensor_nodes as constants
+from dl_techniques.core.files import tensor_nodes
 from dl_techniques.core.files.archive import CONFIG
 from dl_techniques.core.files.keras_builtins import (
+    LITERALS,
     NEVER,
     OPERATIONS,
-    READS_VOCABULARY,
+    READS_FILES,
     RUNS_CODE,
-    VOCABULARY_KEYS,
-    builtins,
     class_names,
     function_names,
+    keras_builtins,
     public_name,
 )
+from dl_techniques.core.files.known_components import KnownComponents
 from dl_techniques.core.files.limits import LIMITS, Limits
 from dl_techniques.core.text import short_repr
-
-Resolve = Callable[[str], Entry]
-"""Identifier -> its entry; raises a `ComponentError` if there is none, or more than one."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _IDENTIFIER: Final = re.compile(rf"[A-Za-z][A-Za-z0-9_.-]{{0,63}}>{_NAME.pattern}")
@@ -45,6 +43,7 @@ _OPT_IN: Final = "If you trust whoever made the file as much as a script, pass `
 _ASK: Final = "Ask whoever made the file for one that holds declared components only."
 _LARGEST: Final = 1 << 63
 _DONE: Final = object()
+_PLAIN: Final = (int, float, list, dict)
 
 
 class Use(NamedTuple):
@@ -86,8 +85,7 @@ def audit(
     config: Any,
     *,
     label: str,
-    resolve: Resolve,
-    index: Mapping[str, Collection[Entry]],
+    known: KnownComponents,
     given: Collection[str] = (),
     allow_unsafe: bool = False,
     limits: Limits = LIMITS,
@@ -96,17 +94,16 @@ def audit(
 
     Args:
         config: The parsed `config.json`.
-        label: How messages call the model file.
-        resolve: How to find a component by its identifier.
-        index: What texts may mean: identifier, alias or bare name -> entries.
-        given: Names of the objects that the caller provides himself.
-        allow_unsafe: Whether to accept what can run code of the file's choosing.
+        label: The model file's name in messages.
+        known: The components that names in the file may mean.
+        given: Names of the objects that the caller provides.
+        allow_unsafe: Whether to accept objects that can run code of the file's choosing.
         limits: The bounds.
 
     Returns:
-        What was found. Nothing is raised: all findings are in `problems`.
+        All that it names. Nothing is raised: everything that is wrong is in `problems`.
     """
-    walk = _Walk(label, resolve, index, frozenset(given), allow_unsafe, limits)
+    walk = _Walk(label, known, frozenset(given), allow_unsafe, limits)
     walk.run(config)
     return Audit(
         tuple(walk.uses),
@@ -123,19 +120,18 @@ class _Walk:
     def __init__(
         self,
         label: str,
-        resolve: Resolve,
-        index: Mapping[str, Collection[Entry]],
+        known: KnownComponents,
         given: frozenset[str],
         allow_unsafe: bool,
         limits: Limits,
     ) -> None:
         self._label = label
-        self._resolve = resolve
-        self._index = index
+        self._known = known
         self._given = given
         self._allow_unsafe = allow_unsafe
         self._limits = limits
         self._resolved: dict[str, Entry | DLTechniquesError] = {}
+        self._literals: set[int] = set()
         self.uses: list[Use] = []
         self.builtins: list[Builtin] = []
         self.texts: set[str] = set()
@@ -160,7 +156,8 @@ class _Walk:
                     self._node(value, location)
                 stack.append(_items(value, location))
             elif isinstance(value, list):
-                if key not in VOCABULARY_KEYS:
+                # Lists of literals were checked with the object that they belong to.
+                if id(value) not in self._literals:
                     stack.append(_elements(value, location, key))
             elif isinstance(value, str):
                 self._text(value, location, key)
@@ -197,8 +194,9 @@ class _Walk:
         )
         texts = (name, "" if module is None else module, "" if registered is None else registered)
         if not all(isinstance(text, str) for text in texts):
-            if "config" in node:
-                self._problem("names its class by something else than a text.", location, _ASK)
+            self._problem(
+                "`class_name`, `module` and `registered_name` must be strings.", location, _ASK
+            )
             return
         self.texts.update(text for text in texts if text)
         assert isinstance(name, str)  # by the check above
@@ -220,7 +218,11 @@ class _Walk:
     def _is_given(self, name: str, module: Any, registered: Any) -> bool:
         """Whether the caller's object is meant; his name for one does not replace a built-in."""
         own = registered in {None, name, f"Custom>{name}"}
-        return own and name in self._given and public_name(module, name) not in builtins().classes
+        return (
+            own
+            and name in self._given
+            and public_name(module, name) not in keras_builtins().classes
+        )
 
     def _builtin_class(self, node: dict[str, Any], location: str) -> None:
         module, name, registered = (
@@ -231,7 +233,7 @@ class _Walk:
         full = public_name(module, name)
         if self._refused(full, location):
             return
-        if full not in builtins().classes:
+        if full not in keras_builtins().classes:
             self._foreign(node, location)
             return
         if registered not in {None, name}:
@@ -264,7 +266,7 @@ class _Walk:
         if isinstance(module, str) and (module == "keras" or module.startswith("keras.")):
             self._problem(
                 f"names {short_repr(f'{module}.{name}')}, which is not among the classes of "
-                f"{builtins().span} that a model file may name.",
+                f"{keras_builtins().span} that a model file may name.",
                 location,
                 "If a later Keras brings it, upgrade: pip install -U 'dlt-core>=0.1,<1'",
             )
@@ -288,9 +290,9 @@ class _Walk:
             self._component(node, name, location)
         elif name in class_names():
             self._arguments(node, name, location)
-        elif name in self._index:
+        elif name in self._known.names:
             self._component(node, name, location)
-        elif "config" in node:
+        else:
             self._problem(
                 f"holds the class {short_repr(name)} without saying whose it is.", location, _ASK
             )
@@ -336,7 +338,7 @@ class _Walk:
             node.get("registered_name"),
         )
         if not isinstance(name, str):
-            self._problem("names a function by something else than a text.", location, _ASK)
+            self._problem("`config` of a function must be its name.", location, _ASK)
             return
         self.texts.add(name)
         if ">" in name:
@@ -351,7 +353,7 @@ class _Walk:
                 _ASK,
             )
         elif (module == "builtins" and name in function_names()) or (
-            f"{module}.{name}" in builtins().functions
+            f"{module}.{name}" in keras_builtins().functions
         ):
             self.builtins.append(Builtin(f"{module}.{name}", location, node))
         else:
@@ -373,19 +375,23 @@ class _Walk:
                     _OPT_IN,
                 )
             return
-        fault = constants.fault(name, node.get("config"))
-        if fault:
-            self._problem(fault, location, _ASK)
+        problem = tensor_nodes.problem(name, node.get("config"))
+        if problem:
+            self._problem(problem, location, _ASK)
 
     def _arguments(self, node: dict[str, Any], name: str, location: str) -> None:
+        """Check literal arguments: Keras reads a file where a list of values should stand."""
         config = node.get("config")
-        if name not in READS_VOCABULARY or not isinstance(config, dict):
+        if not isinstance(config, dict):
             return
-        for key in VOCABULARY_KEYS:
-            if not isinstance(config.get(key), list | None):
+        for key, kinds in LITERALS.get(name, {}).items():
+            value = config.get(key)
+            if isinstance(value, list) and all(type(item) in kinds for item in value):
+                self._literals.add(id(value))
+            elif value is not None and not (name not in READS_FILES and isinstance(value, _PLAIN)):
                 self._problem(
-                    f"gives {name} {short_repr(config[key])} as its {key}, a path or an address. A "
-                    "file may carry the values themselves only.",
+                    f"gives {name} {short_repr(value)} as its `{key}`. A file may carry the values "
+                    "themselves only, not a path or an address.",
                     f"{location}.config.{key}",
                     _ASK,
                 )
@@ -413,7 +419,7 @@ class _Walk:
         if key in {"name", "class_name", "module", "registered_name"} or len(text) > 192:
             return
         self.texts.add(text)
-        entries = self._index.get(text, ())
+        entries = self._known.names.get(text, ())
         if _IDENTIFIER.fullmatch(text):
             if entries or (_SLOT.fullmatch(key) and text not in self._given):
                 self.uses.append(Use(text, location, None, self._entry(text, location), None))
@@ -426,7 +432,7 @@ class _Walk:
             try:
                 if ">" in id:
                     parse_identifier(id)
-                self._resolved[id] = self._resolve(id)
+                self._resolved[id] = self._known.find(id)
             except DLTechniquesError as error:
                 self._resolved[id] = error
             except ValueError as error:

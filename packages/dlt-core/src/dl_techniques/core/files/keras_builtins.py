@@ -31,9 +31,16 @@ NEVER: Final = {
     "keras.quantizers.GPTQConfig": "it reads a data set that the file names",
 }
 
-READS_VOCABULARY: Final = frozenset({"IntegerLookup", "StringLookup", "TextVectorization"})
-"""Layers whose arguments below take a path or an address in place of the values."""
-VOCABULARY_KEYS: Final = ("vocabulary", "idf_weights")
+READS_FILES: Final = frozenset({"IntegerLookup", "StringLookup", "TextVectorization"})
+"""Layers that read a file where a path stands in place of the values."""
+
+LITERALS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
+    "IntegerLookup": {"vocabulary": (int,), "idf_weights": (int, float)},
+    "StringLookup": {"vocabulary": (str,), "idf_weights": (int, float)},
+    "TextVectorization": {"vocabulary": (str,), "idf_weights": (int, float)},
+    "Discretization": {"bin_boundaries": (int, float)},
+}
+"""Built-in layer -> its parameters that hold plain values, and their types."""
 
 
 class Added(NamedTuple):
@@ -61,7 +68,7 @@ class Builtins(NamedTuple):
 
 
 @functools.cache
-def builtins() -> Builtins:
+def keras_builtins() -> Builtins:
     """Read the table, once."""
     text = files("dl_techniques.core.files").joinpath(_TABLE).read_text(encoding="utf-8")
     table = json.loads(text)
@@ -98,13 +105,13 @@ def public_name(module: object, name: str) -> str:
 @functools.cache
 def class_names() -> frozenset[str]:
     """The bare names of all built-in classes."""
-    return frozenset(name.rpartition(".")[2] for name in builtins().classes)
+    return frozenset(name.rpartition(".")[2] for name in keras_builtins().classes)
 
 
 @functools.cache
 def function_names() -> frozenset[str]:
     """The bare names of all built-in functions that a file may name."""
-    return frozenset(name.rpartition(".")[2] for name in builtins().functions)
+    return frozenset(name.rpartition(".")[2] for name in keras_builtins().functions)
 
 
 def _flat(nested: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -14,13 +14,11 @@ from typing import Any, Final
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.files.archive import CONFIG
 from dl_techniques.core.files.config_walk import Builtin, is_operation
-from dl_techniques.core.files.keras_builtins import builtins
+from dl_techniques.core.files.keras_builtins import keras_builtins
 
 _MAJOR: Final = 3
 # Before it, a functional model with one input was stored like one with a list of one input.
 _ONE_TENSOR_IS_NO_LIST: Final = (3, 11)
-# Before it, or a little earlier, a graph that cannot be followed was followed for ever.
-_NOTICES_CIRCLES: Final = (3, 12)
 
 
 def version_key(text: str) -> tuple[int, ...]:
@@ -43,7 +41,7 @@ def least_keras(items: tuple[Builtin, ...]) -> str:
     Args:
         items: The built-ins that a configuration names.
     """
-    table = builtins()
+    table = keras_builtins()
     needed = [table.versions[0]]
     for item in items:
         needed.append(table.classes.get(item.name, table.versions[0]))
@@ -69,7 +67,7 @@ def adapt(items: tuple[Builtin, ...], *, label: str, running: str) -> list[Model
     for item in items:
         if item.node["class_name"] != "function":
             item.node["module"] = item.name.rpartition(".")[0]
-        since = builtins().classes.get(item.name)
+        since = keras_builtins().classes.get(item.name)
         if since is not None and version_key(since) > current:
             problems.append(_too_new(f"holds {item.name}", since, item.location, label, running))
             continue
@@ -105,15 +103,6 @@ def unwrap_single_tensors(nodes: Iterable[dict[str, Any]], *, stored: str) -> No
                 config[key] = tensors[0]
 
 
-def notices_circles(running: str) -> bool:
-    """Whether Keras gives up on a graph that it can never finish.
-
-    Args:
-        running: The version of the Keras that is installed.
-    """
-    return version_key(running) >= _NOTICES_CIRCLES
-
-
 def too_new(stored: str, *, label: str) -> ModelFileError | None:
     """The finding that a file is of another major version of Keras.
 
@@ -140,7 +129,7 @@ def _later(item: Builtin) -> list[tuple[str, str, bool]]:
         return []
     return [
         (key, since, _says_nothing(item.name, key, config[key], default))
-        for key, (since, default) in builtins().added.get(item.name, {}).items()
+        for key, (since, default) in keras_builtins().added.get(item.name, {}).items()
         if key in config
     ]
 

@@ -36,13 +36,12 @@ class Limits(NamedTuple):
     """Nesting of the groups in the weights."""
     expansion: int = 4
     """Declared bytes of compressed datasets, all together, for each byte of the weights file."""
-    weights_factor: int = 4
-    """Bytes of variables that a configuration may ask for, for each byte of stored weights. A
-    model saved before its first step gets an optimizer's two slots when it is loaded."""
-    weights_slack: int = 64 * MIB
-    """Bytes of variables that a configuration may ask for beyond that."""
+    memory: int = 2 << 30
+    """Bytes beyond the file's size that an isolated trial may take."""
+    seconds: float = 60.0
+    """Seconds, of the wall and of the CPU, that an isolated trial may take."""
     problems: int = 50
-    """Findings that one error lists; a hostile file may hold millions."""
+    """Problems that one error lists; a hostile file may hold millions."""
 
 
 LIMITS: Final = Limits()

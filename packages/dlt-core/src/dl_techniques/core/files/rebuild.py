@@ -1,37 +1,33 @@
-"""From a file that was examined to the configuration and objects that Keras gets.
+"""Turn a checked file into the configuration and objects for Keras.
 
-Keras sees the parsed configuration, written anew: every custom object stands under the identifier
-that it has today, and nothing in it names a module that Keras would import.
+Keras gets the parsed configuration, written anew. Every custom object stands under its present
+identifier, and nothing in it names a module that Keras would import.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import ComponentError, DLTechniquesError, ModelFileError
-from dl_techniques.core.files import graph as graphs
-from dl_techniques.core.files import keras_versions as compatibility
+from dl_techniques.core.files import keras_versions
 from dl_techniques.core.files.archive import CONFIG, METADATA
+from dl_techniques.core.files.check import Checked, raise_problems
 from dl_techniques.core.files.config_walk import Builtin, Use
-from dl_techniques.core.files.inspection import Examination, raise_problems
-from dl_techniques.core.files.known_components import Lookup
+from dl_techniques.core.files.known_components import KnownComponents
 from dl_techniques.core.registry.distributions import normalize
 from dl_techniques.core.registry.registry import registry
 from dl_techniques.core.text import short_repr
 
-_WATCHED: Final = "a graph that is watched"
-
 
 class Plan:
-    """What Keras gets, and what is to be done when it is finished.
+    """The configuration and objects for Keras, and the renamed classes to undo afterwards.
 
     Args:
         config: The configuration; changed by `prepare`.
@@ -44,25 +40,8 @@ class Plan:
         self.objects: dict[str, Any] = {}
         """Name in the configuration -> object."""
         self._entries: dict[str, Entry] = {}
-        self._stand_ins: dict[tuple[str, str], str] = {}
+        self._renamed: dict[tuple[str, str], str] = {}
         self._made: list[tuple[Any, type]] = []
-
-    def uncompiled(self) -> dict[str, Any]:
-        """The configuration for a build that is only measured.
-
-        Optimizers make variables from values, which cannot be deferred; what they need is a
-        small multiple of the weights.
-        """
-        config = copy.deepcopy(self.config)
-        stack: list[Any] = [config]
-        while stack:
-            item = stack.pop()
-            if isinstance(item, dict):
-                item.pop("compile_config", None)
-                stack.extend(item.values())
-            elif isinstance(item, list):
-                stack.extend(item)
-        return config
 
     def write(self, folder: Path) -> None:
         """Write the configuration beside the weights, as Keras reads it.
@@ -75,7 +54,7 @@ class Plan:
         folder.joinpath(METADATA).write_text(metadata, encoding="ascii")
 
     def bind(self, entry: Entry, target: Any) -> None:
-        """Let an identifier stand for its object.
+        """Bind an identifier to its object.
 
         Args:
             entry: The component.
@@ -84,8 +63,8 @@ class Plan:
         self.objects[entry.id] = target
         self._entries[getattr(target, "__module__", "")] = entry
 
-    def stand_in(self, id: str, name: str, target: type) -> str:
-        """A name for a class that Keras must believe to have its old name.
+    def renamed_class(self, id: str, name: str, target: type) -> str:
+        """Return the name for a class that needs its old name while Keras rebuilds the model.
 
         Keras derives the groups of the weights file from class names. So a renamed class is
         rebuilt through a subclass with the old name, and its instances get the real class back in
@@ -96,21 +75,10 @@ class Plan:
             name: The class's name when the file was written.
             target: The class.
         """
-        key = self._stand_ins.setdefault((id, name), f"{id} as {name}")
+        key = self._renamed.setdefault((id, name), f"{id} as {name}")
         if key not in self.objects:
             self.objects[key] = _subclass(target, name, self._made)
         return key
-
-    def watch(self, nodes: Iterable[dict[str, Any]]) -> None:
-        """Let Keras give up on graphs that it would follow for ever.
-
-        Args:
-            nodes: Objects of the configuration.
-        """
-        for node in nodes:
-            if graphs.is_graph(node.get("config")):
-                node["registered_name"] = _WATCHED
-                self.objects[_WATCHED] = graphs.Watched()
 
     def finish(self) -> None:
         """Give renamed instances their real class."""
@@ -118,12 +86,8 @@ class Plan:
             object.__setattr__(instance, "__class__", target)
         self._made.clear()
 
-    def forget(self) -> None:
-        """Drop the instances of a build that was only measured."""
-        self._made.clear()
-
     def blame(self, error: BaseException) -> str | None:
-        """The distribution whose component raised an error, if one did.
+        """Return the distribution whose component raised an error, if one did.
 
         Args:
             error: What was raised.
@@ -143,7 +107,7 @@ class Plan:
         return None
 
 
-def migrate(found: Examination) -> bool:
+def migrate(found: Checked) -> bool:
     """Let the providers of components bring stored configurations up to date, in place.
 
     Args:
@@ -177,12 +141,14 @@ def migrate(found: Examination) -> bool:
     return changed
 
 
-def prepare(found: Examination, *, lookup: Lookup, given: Mapping[str, Any], label: str) -> Plan:
+def prepare(
+    found: Checked, *, known: KnownComponents, given: Mapping[str, Any], label: str
+) -> Plan:
     """Import what the file needs, and write its configuration in today's names.
 
     Args:
         found: The file.
-        lookup: How its components were found.
+        known: The components that its names mean.
         given: The objects that the caller provides.
         label: How messages call the file.
 
@@ -197,25 +163,19 @@ def prepare(found: Examination, *, lookup: Lookup, given: Mapping[str, Any], lab
             _provide(plan, use, given[_given_name(use, given)])
         elif use.entry.id not in plan.objects:
             try:
-                plan.bind(use.entry, _object(use.entry, lookup))
+                plan.bind(use.entry, known.load(use.entry))
             except ComponentError as error:
                 problems.append(_unusable(use, error, label))
     problems += _shadowed(plan, found, label)
-    problems += compatibility.adapt(found.audit.builtins, label=label, running=keras.version())
+    problems += keras_versions.adapt(found.audit.builtins, label=label, running=keras.version())
     raise_problems(label, problems)
     named: tuple[Builtin | Use, ...] = (*found.audit.builtins, *found.audit.uses)
     nodes = [item.node for item in named if item.node]
-    compatibility.unwrap_single_tensors(nodes, stored=plan.version)
-    if not compatibility.notices_circles(keras.version()):
-        plan.watch(item.node for item in found.audit.builtins)
+    keras_versions.unwrap_single_tensors(nodes, stored=plan.version)
     for use in found.audit.uses:
         if use.entry is not None:
             _rename(plan, use, use.entry)
     return plan
-
-
-def _object(entry: Entry, lookup: Lookup) -> Any:
-    return lookup.objects[entry.id] if not entry.distribution else registry.load(entry.id)
 
 
 def _unusable(use: Use, error: ComponentError, label: str) -> ModelFileError:
@@ -248,7 +208,7 @@ def _provide(plan: Plan, use: Use, target: Any) -> None:
     use.node["module"] = None
 
 
-def _shadowed(plan: Plan, found: Examination, label: str) -> list[DLTechniquesError]:
+def _shadowed(plan: Plan, found: Checked, label: str) -> list[DLTechniquesError]:
     """Names in the file that mean something else to this process than to the file.
 
     Keras looks into its global dictionary first, and any package may have put anything there.
@@ -284,13 +244,13 @@ def _rename(plan: Plan, use: Use, entry: Entry) -> None:
         return
     if use.node is None or use.class_name is None:
         if use.id != entry.id:
-            key = plan.stand_in(entry.id, bare, target)
+            key = plan.renamed_class(entry.id, bare, target)
             plan.objects.setdefault(use.id, plan.objects[key])
         return
     was = use.class_name
     if ">" in was or "module" not in use.node:
         was = bare if use.id in entry.aliases else target.__name__
-    key = entry.id if was == target.__name__ else plan.stand_in(entry.id, was, target)
+    key = entry.id if was == target.__name__ else plan.renamed_class(entry.id, was, target)
     use.node.update(registered_name=key, module=target.__module__, class_name=was)
 
 
@@ -298,8 +258,8 @@ def _subclass(target: type, name: str, made: list[tuple[Any, type]]) -> type:
     parent: Any = super  # checkers cannot see through a class that is made at run time
 
     def from_config(cls: Any, config: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        instance = parent(stand_in, cls).from_config(config, *args, **kwargs)
-        if type(instance) is stand_in:
+        instance = parent(subclass, cls).from_config(config, *args, **kwargs)
+        if type(instance) is subclass:
             made.append((instance, target))
         return instance
 
@@ -308,5 +268,5 @@ def _subclass(target: type, name: str, made: list[tuple[Any, type]]) -> type:
         namespace["__doc__"] = target.__doc__
         namespace["from_config"] = classmethod(from_config)
 
-    stand_in = types.new_class(name, (target,), exec_body=body)
-    return stand_in
+    subclass = types.new_class(name, (target,), exec_body=body)
+    return subclass

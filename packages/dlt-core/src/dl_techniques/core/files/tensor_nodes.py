@@ -17,19 +17,19 @@ _LARGEST_SIZE: Final = 1 << 31
 _LARGEST_RANK: Final = 32
 
 
-def fault(name: str, config: Any) -> str | None:
-    """What is wrong with a constant.
+def problem(name: str, config: Any) -> str | None:
+    """Describe what is invalid in a constant.
 
     Args:
         name: Its kind, such as `"__tensor__"`.
         config: What the file holds for it.
 
     Returns:
-        The text of the finding, or `None` if Keras may have it.
+        The problem, or `None` if Keras may have the constant.
 
     Example:
-        >>> fault("__numpy__", {"value": [1.0, 2.0], "dtype": "float32"})
-        >>> fault("__numpy__", {"value": [1.0], "dtype": "S900000000"})
+        >>> problem("__numpy__", {"value": [1.0, 2.0], "dtype": "float32"})
+        >>> problem("__numpy__", {"value": [1.0], "dtype": "S900000000"})
         "holds an array of the dtype 'S900000000'."
     """
     if name == "__typespec__":

@@ -69,7 +69,7 @@ def fresh_outputs(model: keras.Model, inputs: list[Any]) -> list[Any]:
     Raises:
         AssertionError: If the other process cannot load it; the text is its error.
     """
-    from dl_techniques.core.files.saving import save_model
+    from dl_techniques.core.files.save import save_model
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"

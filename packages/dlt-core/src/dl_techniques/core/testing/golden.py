@@ -19,7 +19,8 @@ from keras import ops
 
 from dl_techniques.core.atomic_write import replacing
 from dl_techniques.core.contract.keras_types import Tensor
-from dl_techniques.core.files.saving import load_model, save_model
+from dl_techniques.core.files.load import load_model
+from dl_techniques.core.files.save import save_model
 from dl_techniques.core.testing.check import LAYERS, NotApplicable
 from dl_techniques.core.testing.differentiation import value_and_gradients
 from dl_techniques.core.testing.runner import examples_of
