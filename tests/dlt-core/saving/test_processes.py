@@ -17,6 +17,7 @@ import pytest
 
 from dl_techniques.core.atomic_write import sweep
 from dl_techniques.core.files.archive import Archive
+from dl_techniques.core.files.check import private_folder
 from dl_techniques.core.files.report import inspect_model
 
 SAVER = Path(__file__).with_name("saver.py")
