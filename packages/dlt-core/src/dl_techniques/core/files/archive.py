@@ -5,6 +5,7 @@ Keras gets the unpacked members and never opens the archive itself.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -42,6 +43,14 @@ class Member(NamedTuple):
     """Bytes when inflated."""
     stored: int
     """Bytes in the file."""
+
+
+class Section(NamedTuple):
+    """Consecutive bytes of a file that is open."""
+
+    file: IO[bytes]
+    start: int
+    size: int
 
 
 class Archive:
@@ -130,6 +139,24 @@ class Archive:
             hint = f"Unpacking needs {size} in {folder.parent}."
             raise self._error(f"cannot be unpacked: {error.strerror}.", name, hint) from error
         return target
+
+    @contextlib.contextmanager
+    def section(self, name: str, folder: Path) -> Iterator[Section]:
+        """Open a member for random access; what is read so is not yet compared with its checksum.
+
+        Args:
+            name: The member.
+            folder: A private folder, into which a compressed member is unpacked.
+
+        Raises:
+            ModelFileError: If it is missing, or is compressed and damaged.
+        """
+        info = self._members[name]
+        if info.compress_type == zipfile.ZIP_STORED:
+            yield Section(self._file, self._data_start(info), info.file_size)
+            return
+        with self.extract(name, folder).open("rb") as file:
+            yield Section(file, 0, info.file_size)
 
     def digest(self, name: str) -> str:
         """Return the sha256 of a member.
@@ -264,19 +291,24 @@ class Archive:
             )
         position = 0
         for info in sorted(infos, key=lambda info: info.header_offset):
-            self._file.seek(info.header_offset)
-            header = self._file.read(_LOCAL_HEADER)
-            if info.header_offset != position or len(header) < _LOCAL_HEADER:
+            if info.header_offset != position:
                 raise self._error(
                     f"is expected at byte {position} and is at byte {info.header_offset}: "
                     "members overlap, or bytes belong to no member.",
                     info.filename,
                 )
-            name, extra = struct.unpack_from("<HH", header, _LOCAL_HEADER - 4)
-            position += _LOCAL_HEADER + name + extra + info.compress_size
+            position = self._data_start(info) + info.compress_size
         if position != self._zip.start_dir:
             extra = self._zip.start_dir - position
             raise self._error(f"carries {extra} bytes that belong to no member.")
+
+    def _data_start(self, info: zipfile.ZipInfo) -> int:
+        self._file.seek(info.header_offset)
+        header = self._file.read(_LOCAL_HEADER)
+        if len(header) < _LOCAL_HEADER:
+            raise self._error("is truncated: a header is missing.", info.filename)
+        name, extra = struct.unpack_from("<HH", header, _LOCAL_HEADER - 4)
+        return info.header_offset + _LOCAL_HEADER + int(name) + int(extra)
 
 
 class _BoundedReads:

@@ -85,16 +85,17 @@ def check(
         allow_unsafe=allow_unsafe,
         limits=limits,
     )
-    stored = archive.extract(WEIGHTS, folder / "stored")
+    target = folder / WEIGHTS if copy else None
+    with archive.section(WEIGHTS, folder / "stored") as source:
+        weights = read_weights(source, label=label, finite=finite, limits=limits, copy=target)
+    # After the weights were read: a file that changed meanwhile has another digest.
+    archive.digest(WEIGHTS)
     for member in archive.members:
         if member.name.startswith(ASSETS):
             archive.extract(member.name, folder)
     if said is not None:
         digests = {n: d for n, d in archive.digests.items() if n != PROVENANCE}
         provenance.check_digests(said, digests, label=label)
-    target = folder / WEIGHTS if copy else None
-    weights = read_weights(stored, label=label, finite=finite, limits=limits, copy=target)
-    stored.unlink()
     problems = [*found.problems, *_unused_assets(archive, found)]
     too_new = keras_versions.too_new(version, label=label)
     problems += [too_new] if too_new else []

@@ -12,8 +12,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self, cast
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -86,33 +85,28 @@ class Piece(NamedTuple):
 
 
 class HDF5File:
-    """An HDF5 file that is open for reading.
+    """An HDF5 file, or the part of a file that is one.
 
     Args:
-        path: The file.
+        file: An open file.
+        start: Where the HDF5 file starts.
+        size: Its bytes.
         objects: The most groups and datasets that it may have.
         depth: The most groups inside each other.
         name: The most characters of a name.
-
-    Raises:
-        HDF5Error: If it is not an HDF5 file.
-        OSError: If it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, objects: int, depth: int, name: int) -> None:
+    def __init__(
+        self, file: BinaryIO, start: int, size: int, *, objects: int, depth: int, name: int
+    ) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
         self._objects = objects
         self._depth = depth
         self._name = name
-        self._file = path.open("rb")
-        self._size = path.stat().st_size
         self.groups: list[str] = []
         """The groups that `datasets` met, in its order."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
     def datasets(self) -> Iterator[Dataset]:
         """Visit every object once and yield the datasets, without reading their elements.
@@ -150,8 +144,8 @@ class HDF5File:
                 self._read_chunk(dataset, piece, array)
         else:
             for piece in dataset.pieces:
-                self._file.seek(piece.offset)
-                if self._file.readinto(flat.data) != piece.length:
+                self._file.seek(self._start + piece.offset)
+                if self._file.readinto(flat.data) != piece.length:  # type: ignore[attr-defined]
                     raise HDF5Error("became shorter while it was read.", dataset.path)
         if dataset.dtype == "bool":
             if (array > 1).any():
@@ -166,10 +160,9 @@ class HDF5File:
     def _walk(self, place: list[str]) -> Iterator[Dataset]:
         from pyfive.dataobjects import DataObjects
 
-        self._file.seek(0)
-        if self._file.read(len(SIGNATURE)) != SIGNATURE:
+        file = cast("BinaryIO", _BoundedFile(self._file, self._start, self._size))
+        if file.read(len(SIGNATURE)) != SIGNATURE:
             raise HDF5Error("is not an HDF5 file.")
-        file = cast("BinaryIO", _BoundedFile(self._file, self._size))
         stack: list[tuple[str, int, int]] = [("", _root(file), 0)]
         seen: set[int] = set()
         extents: list[tuple[int, int, str]] = []
@@ -279,7 +272,7 @@ class HDF5File:
     # Elements.
 
     def _read_chunk(self, dataset: Dataset, piece: Piece, array: np.ndarray[Any, Any]) -> None:
-        self._file.seek(piece.offset)
+        self._file.seek(self._start + piece.offset)
         data = self._file.read(piece.length)
         itemsize = dataset.stored.itemsize
         full = math.prod(dataset.chunk) * itemsize
@@ -304,8 +297,9 @@ class _BoundedFile:
     A cycle in the structure would be followed for ever; each object is read a few times at most.
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file = file
+        self._start = start
         self._size = size
         self._position = 0
         self._bytes_left = 4 * size + (1 << 16)
@@ -330,7 +324,7 @@ class _BoundedFile:
         self._reads_left -= 1
         if self._bytes_left < 0 or self._reads_left < 0:
             raise HDF5Error("repeats or nests its structure without end.")
-        self._file.seek(self._position)
+        self._file.seek(self._start + self._position)
         data = self._file.read(count)
         self._position += len(data)
         return data

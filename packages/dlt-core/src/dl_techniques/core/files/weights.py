@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from dl_techniques.core.errors import ModelFileError
-from dl_techniques.core.files.archive import WEIGHTS
+from dl_techniques.core.files.archive import WEIGHTS, Section
 from dl_techniques.core.files.hdf5 import Dataset, HDF5Error, HDF5File
 from dl_techniques.core.files.limits import LIMITS, Limits
 from dl_techniques.core.text import short_repr, size_text
@@ -52,7 +52,7 @@ def itemsize(dtype: str) -> int:
 
 
 def read_weights(
-    path: Path,
+    source: Section,
     *,
     label: str,
     finite: bool = False,
@@ -62,7 +62,7 @@ def read_weights(
     """Read all arrays of a weights file, and write them anew.
 
     Args:
-        path: The HDF5 file: a private copy.
+        source: The HDF5 file.
         label: The model file's name in messages.
         finite: Whether to refuse NaN and infinity.
         limits: The bounds under which it is read.
@@ -76,12 +76,12 @@ def read_weights(
     """
     bounds = {"objects": limits.objects, "depth": limits.groups_depth, "name": limits.name}
     try:
-        with HDF5File(path, **bounds) as source:
-            datasets = [*_bounded(source.datasets(), path.stat().st_size, limits)]
-            if finite or copy is not None:
-                _copy(source, datasets, copy, finite=finite)
-            else:
-                _require_decodable(source, datasets)
+        file = HDF5File(*source, **bounds)  # type: ignore[arg-type]  # IO[bytes] is a BinaryIO
+        datasets = [*_bounded(file.datasets(), source.size, limits)]
+        if finite or copy is not None:
+            _copy(file, datasets, copy, finite=finite)
+        else:
+            _require_decodable(file, datasets)
     except HDF5Error as error:
         location = short_repr(error.path, 200)[1:-1] if error.path else None
         message = short_repr(error.message, 240)[1:-1]
