@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from dl_techniques.core.contract.config import Configurable
 from dl_techniques.core.contract.example import Example, Rejection
+from dl_techniques.core.contract.functional import (
+    functional_class,
+    functional_variant,
+    graph_config,
+    is_graph,
+    make_functional,
+    takes_graph,
+)
 from dl_techniques.core.contract.keras_types import (
     KerasConstraint,
     KerasInitializer,
@@ -51,7 +59,43 @@ class Layer(Component, KerasLayer):
 
 
 class Model(Component, KerasModel):
-    """`keras.Model` with a derived configuration, for subclassed models."""
+    """`keras.Model` with a derived configuration.
+
+    A subclass may also be functional-style: its constructor passes `inputs` and `outputs` to this
+    one. `Model(inputs, outputs)` itself is a plain functional model of Keras.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make a functional model if a class without a constructor is given a graph."""
+        if cls is Model and takes_graph(args, kwargs):
+            return KerasModel(*args, **kwargs)  # type: ignore[return-value]  # as Keras does
+        has_graph = cls.__init__ is Model.__init__ and takes_graph(args, kwargs)
+        made: type[Self] = functional_variant(cls) if has_graph else cls
+        return super().__new__(made, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if takes_graph(args, kwargs):
+            make_functional(type(self))
+        super().__init__(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON types; the graph, if it has only this constructor."""
+        if type(self).__init__ is Model.__init__ and isinstance(self, functional_class()):
+            return graph_config(self)
+        return super().get_config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Make an instance from `get_config()`'s answer.
+
+        Args:
+            config: The configuration; nested Keras objects are deserialized.
+            custom_objects: See `keras.Model.from_config`.
+        """
+        if is_graph(config) and cls.__init__ is Model.__init__:
+            from_graph: Any = super(Configurable, cls).from_config  # type: ignore[misc]  # Keras's
+            return from_graph(config, custom_objects)  # type: ignore[no-any-return]
+        return super().from_config(config)
 
     def build_from_config(self, config: dict[str, Any] | None) -> None:
         """Build as before saving; JSON has turned the shapes' tuples into lists."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self
+import weakref
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, Self
 
 import keras
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+# Two leading underscores: Keras looks for layers and weights in every other attribute.
+_GIVEN: Final = "__dl_given__"
 
 
 class Configurable:
@@ -16,7 +20,23 @@ class Configurable:
     The rule: every parameter is stored under its own name. Its value, which may be a number, a
     string, a Keras object or a container of these, is serialized, and deserialized again before
     the constructor sees it.
+
+    Keras uses some names itself: `path`, `input_shape`, `loss` and others may hold its value
+    instead of the constructor's. For these the value that was given is stored, whatever the
+    attribute holds.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments that an attribute of Keras would hide."""
+        make: Any = super().__new__
+        if make is not object.__new__:
+            instance = make(cls, *args, **kwargs)
+        elif (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments")
+        else:
+            instance = make(cls)
+        _remember(instance, cls, args, kwargs)
+        return instance  # type: ignore[no-any-return]  # `make` is any class's
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as JSON types.
@@ -25,7 +45,16 @@ class Configurable:
             TypeError: If a parameter was not stored under its own name.
         """
         config = self._inherited_config()
+        given = vars(self).get(_GIVEN, {})
+        config.update((name, _serialize(value)) for name, value in given.items())
         for name in parameter_names(type(self)):
+            if name in given:
+                continue
+            if name in _taken_names(type(self)):
+                raise TypeError(
+                    f"{type(self).__name__} has the parameter `{name}`, a name that Keras uses "
+                    "itself, and was not made by its constructor. Rename the parameter."
+                )
             if not hasattr(self, name):
                 raise TypeError(
                     f"{type(self).__name__} must store the parameter `{name}` of its constructor "
@@ -63,21 +92,96 @@ def parameter_names(cls: type) -> tuple[str, ...]:
     Args:
         cls: A component class.
     """
-    names: dict[str, None] = {}
+    names = dict.fromkeys(parameter.name for parameter in _parameters(cls))
+    return tuple(name for name in names if name not in _KERAS_OWN)
+
+
+def _parameters(cls: type) -> Iterator[inspect.Parameter]:
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        if base.__module__.partition(".")[0] == "keras":
+        if _is_keras(base):
             break
         parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        names.update((p.name, None) for p in parameters if p.kind not in _VARIADIC)
+        yield from (p for p in parameters if p.kind not in _VARIADIC)
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
             break
-    return tuple(name for name in names if name not in _KERAS_OWN)
 
 
 # Stored by the Keras base classes, under the same names.
 _KERAS_OWN = frozenset({"name", "dtype", "trainable", "reduction", "activity_regularizer"})
+
+# Keras gives these to instances, some of them after construction: `compile` sets `loss`, and a
+# functional-style model gets properties that its class has not got yet.
+_SET_BY_KERAS: Final = frozenset(
+    {"autocast", "built", "call_signature_parameters", "compiled", "history", "input"}
+    | {
+        "input_shape",
+        "inputs",
+        "jit_compile",
+        "loss",
+        "nnx_operations",
+        "operations",
+        "optimizer",
+        "output",
+    }
+    | {"output_names", "output_shape", "outputs", "predict_function", "run_eagerly"}
+    | {
+        "steps_per_execution",
+        "stop_evaluating",
+        "stop_predicting",
+        "stop_training",
+        "supports_jit",
+        "test_function",
+        "train_function",
+    }
+    | {"add", "generated_config", "pop", "updated_config"}
+)
+_taken: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
+
+
+def _is_keras(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "keras"
+
+
+def _taken_names(cls: type) -> frozenset[str]:
+    """The constructor's parameters whose attributes are Keras's."""
+    if cls not in _taken:
+        bases = cls.__mro__
+        first = next((i for i, base in enumerate(bases) if _is_keras(base)), len(bases))
+        own = {name for base in bases[:first] for name in vars(base)}
+        theirs = {name for base in bases[first:] for name in vars(base)} - own
+        if issubclass(cls, keras.layers.Layer):
+            theirs |= _SET_BY_KERAS
+        _taken[cls] = frozenset(theirs.intersection(parameter_names(cls)))
+    return _taken[cls]
+
+
+def _remember(instance: Any, cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    names = sorted(_taken_names(cls))
+    if "autocast" in kwargs and issubclass(cls, keras.layers.Layer):
+        names.append("autocast")  # Keras takes it from everybody and stores it for nobody
+    if not names:
+        return
+    try:
+        constructor: Any = cls.__init__  # type: ignore[misc]  # it is looked at, not called
+        bound = inspect.signature(constructor).bind(instance, *args, **kwargs).arguments
+    except TypeError:
+        return  # the constructor is about to say so, or a copy is made without it
+    given = {**_defaults(cls, names), **kwargs, **bound}
+    vars(instance)[_GIVEN] = {name: _copied(given[name]) for name in names if name in given}
+
+
+def _defaults(cls: type, names: Collection[str]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {}
+    for parameter in _parameters(cls):
+        if parameter.name in names and parameter.default is not parameter.empty:
+            defaults.setdefault(parameter.name, parameter.default)
+    return defaults
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, list | dict | set) else value
 
 
 def _serialize(value: Any) -> Any:
