@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
+from dl_techniques.core.contract.changed_parts import change_parts, changed_parts
 from dl_techniques.core.contract.config import Configurable
 from dl_techniques.core.contract.example import Example, Rejection
 from dl_techniques.core.contract.functional import (
@@ -24,6 +25,9 @@ from dl_techniques.core.contract.keras_types import (
     KerasModel,
     KerasRegularizer,
 )
+
+_PARTS: Final = "parts"
+_GRAPH_PARTS: Final = "dl_parts"  # among the names of parameters
 
 
 class Component(Configurable):
@@ -50,15 +54,36 @@ class Component(Configurable):
         yield from ()
 
 
-class Layer(Component, KerasLayer):
-    """`keras.layers.Layer` with a derived configuration."""
+class _Parts:
+    """What `Layer` and `Model` store beside their configuration: how their parts were changed."""
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """What building needs, and what was done to parts since; see `build_from_config`."""
+        build: Any = super()
+        config: dict[str, Any] | None = build.get_build_config()
+        if config is None or isinstance(self, functional_class()):
+            return config
+        parts = changed_parts(self)
+        return {**config, _PARTS: parts} if parts else config
 
     def build_from_config(self, config: dict[str, Any] | None) -> None:
-        """Build as before saving; JSON has turned the shapes' tuples into lists."""
-        super().build_from_config(_tuples(config) if config else config)
+        """Build as before saving, and quantize, adapt and freeze parts as they were.
+
+        Args:
+            config: `get_build_config()`'s answer; JSON may have turned tuples into lists.
+        """
+        shapes = {key: value for key, value in (config or {}).items() if key != _PARTS}
+        build: Any = super()
+        build.build_from_config(_tuples(shapes))
+        if config and _PARTS in config:
+            change_parts(self, config[_PARTS])
 
 
-class Model(Component, KerasModel):
+class Layer(_Parts, Component, KerasLayer):
+    """`keras.layers.Layer` with a derived configuration."""
+
+
+class Model(_Parts, Component, KerasModel):
     """`keras.Model` with a derived configuration.
 
     A subclass may also be functional-style: its constructor passes `inputs` and `outputs` to this
@@ -82,7 +107,10 @@ class Model(Component, KerasModel):
         """The constructor's arguments as JSON types; the graph, if it has only this constructor."""
         if type(self).__init__ is Model.__init__ and isinstance(self, functional_class()):
             return graph_config(self)
-        return super().get_config()
+        config = super().get_config()
+        # It is built by its constructor, so that nobody will ask it to build itself.
+        parts = changed_parts(self) if isinstance(self, functional_class()) else {}
+        return {**config, _GRAPH_PARTS: parts} if parts else config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
@@ -95,11 +123,11 @@ class Model(Component, KerasModel):
         if is_graph(config) and cls.__init__ is Model.__init__:
             from_graph: Any = super(Configurable, cls).from_config  # type: ignore[misc]  # Keras's
             return from_graph(config, custom_objects)  # type: ignore[no-any-return]
-        return super().from_config(config)
-
-    def build_from_config(self, config: dict[str, Any] | None) -> None:
-        """Build as before saving; JSON has turned the shapes' tuples into lists."""
-        super().build_from_config(_tuples(config) if config else config)
+        parts = config.get(_GRAPH_PARTS)
+        model = super().from_config({k: v for k, v in config.items() if k != _GRAPH_PARTS})
+        if parts:
+            change_parts(model, parts)
+        return model
 
 
 class Loss(Component, KerasLoss):

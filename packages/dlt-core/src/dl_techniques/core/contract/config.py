@@ -190,11 +190,23 @@ def _serialize(value: Any) -> Any:
     if isinstance(value, type):
         return _serialize_class(value)
     serialized = keras.saving.serialize_keras_object(value)
-    if isinstance(serialized, dict):
-        # A configuration says how to construct. A sub-layer that came back already built would
-        # be built a second time by its owner, which Keras refuses.
-        serialized.pop("build_config", None)
+    _forget_builds(serialized)
     return serialized
+
+
+def _forget_builds(serialized: Any) -> None:
+    """Leave out how layers were built: a configuration says how to construct.
+
+    A sub-layer that came back already built would be built a second time by its owner, which
+    Keras refuses.
+    """
+    if isinstance(serialized, dict):
+        serialized.pop("build_config", None)
+        if "class_name" not in serialized:
+            serialized = list(serialized.values())
+    if isinstance(serialized, list | tuple):
+        for item in serialized:
+            _forget_builds(item)
 
 
 def _serialize_class(cls: type) -> str:

@@ -1,0 +1,230 @@
+"""What Keras's configuration and weights lack of a model: seeds, casts, adapters.
+
+`save_model` calls Keras's save within `exact_adapters(model)` and stores `capture(model)` as one
+more JSON member. `load_model` parses that member before Keras sees anything, and restores it after
+Keras has loaded the weights:
+
+    with exact_adapters(model):
+        keras.saving.save_model(model, temporary)
+    document = capture(model)                                  # json.dumps(document)
+
+    state = parse(document, label)                             # raises ModelFileError
+    model = keras.saving.load_model(folder, ...)
+    restore(model, state, weights=folder / "model.weights.h5")  # raises ValueError
+
+What decides how many variables there are (quantized, adapted, frozen parts) is part of the build
+configuration of components instead, so that plain Keras rebuilds it, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import keras
+import numpy as np
+
+from dl_techniques.core.contract.sublayers import seed_generators, walk
+from dl_techniques.core.errors import ModelFileError
+from dl_techniques.core.text import short_repr
+
+FORMAT: Final = 1
+MEMBER: Final = "dl_techniques_state.json"
+"""A name for the member."""
+_LONGEST_PATH: Final = 4096
+_MOST_LAYERS: Final = 100_000
+_MOST_SEEDS: Final = 1000
+_SEED_BITS: Final = 64
+_EXACT: Final = "exact "  # how the names of arrays begin that Keras does not read
+
+
+class LayerState(NamedTuple):
+    """Of one layer."""
+
+    seeds: Mapping[str, tuple[int, int]]
+    """Attribute of a seed generator -> its state."""
+    autocast: bool
+
+
+class State(NamedTuple):
+    """Of a model: path of a layer in it -> what the file says of it."""
+
+    layers: Mapping[str, LayerState]
+
+
+def capture(model: Any) -> dict[str, Any]:
+    """The state of a model as JSON types.
+
+    Args:
+        model: The model.
+    """
+    layers: dict[str, Any] = {}
+    for path, layer, again in walk(model):
+        if again:
+            continue
+        entry: dict[str, Any] = {}
+        seeds = {name: _seed(generator) for name, generator in seed_generators(layer)}
+        if seeds:
+            entry["seeds"] = seeds
+        if not layer.autocast:
+            entry["autocast"] = False
+        if entry:
+            layers[path] = entry
+    return {"format": FORMAT, "layers": layers}
+
+
+def parse(document: Any, label: str) -> State:
+    """Read the state from a file.
+
+    Args:
+        document: The parsed JSON.
+        label: How messages call the file.
+
+    Raises:
+        ModelFileError: If it is malformed, too large, or of a later format.
+    """
+    if not isinstance(document, dict) or set(document) != {"format", "layers"}:
+        raise _error("is not an object with `format` and `layers`.", label)
+    if type(document["format"]) is not int or document["format"] != FORMAT:
+        raise _error(
+            f"has the format {short_repr(document['format'])}; this core reads {FORMAT}.",
+            label,
+            "Upgrade: pip install -U 'dlt-core>=0.1,<1'",
+        )
+    layers = document["layers"]
+    if not isinstance(layers, dict) or len(layers) > _MOST_LAYERS:
+        raise _error(f"has `layers` that are not an object of up to {_MOST_LAYERS}.", label)
+    for path in layers:
+        if len(path) > _LONGEST_PATH or not path.isprintable():
+            raise _error("has a path that is not one line of text.", label)
+    return State({path: _layer_state(entry, path, label) for path, entry in layers.items()})
+
+
+def restore(model: Any, state: State, weights: Path | None = None) -> None:
+    """Bring a model that was loaded into the state in which it was saved.
+
+    Args:
+        model: The model, with its weights.
+        state: What `parse` read.
+        weights: The weights file; needed for adapters only.
+
+    Raises:
+        ValueError: If the state is that of another model.
+    """
+    layers = {path: layer for path, layer, again in walk(model) if not again}
+    for path, entry in state.layers.items():
+        if path not in layers:
+            raise ValueError(f"the model has no layer at {short_repr(path)}")
+        generators = dict(seed_generators(layers[path]))
+        for name, seed in entry.seeds.items():
+            if name not in generators:
+                raise ValueError(
+                    f"the layer at {short_repr(path)} has no seed generator {short_repr(name)}"
+                )
+            _assign_seed(generators[name], seed)
+        if not entry.autocast:
+            layers[path].autocast = False
+    if weights is not None:
+        _restore_adapters(layers, weights)
+
+
+@contextlib.contextmanager
+def exact_adapters(model: Any) -> Iterator[None]:
+    """Let Keras store the variables of layers with LoRA as they are, too.
+
+    Keras merges an adapter into its kernel when it saves, and starts it at zero when it loads,
+    where both of its factors have no gradient. Its own arrays stay as Keras writes them, so that
+    it reads the file as ever.
+
+    Args:
+        model: The model that is saved meanwhile.
+    """
+    adapted = [
+        (path, layer)
+        for path, layer, again in walk(model)
+        if not again and getattr(layer, "lora_enabled", False)
+    ]
+    for path, layer in adapted:
+        # Into the dictionary: Keras looks at what is set as an attribute, and locks it.
+        save = functools.partial(_save_exactly, layer, layer.save_own_variables, path)
+        vars(layer)["save_own_variables"] = save
+    try:
+        yield
+    finally:
+        for _, layer in adapted:
+            vars(layer).pop("save_own_variables", None)
+
+
+def _save_exactly(layer: Any, save: Any, path: str, store: Any) -> None:
+    save(store)
+    for index, variable in enumerate(layer.weights):
+        store[f"{_EXACT}{path.replace('/', '.')} {index}"] = variable
+
+
+def _restore_adapters(layers: Mapping[str, Any], weights: Path) -> None:
+    adapted = {
+        path.replace("/", "."): layer
+        for path, layer in layers.items()
+        if getattr(layer, "lora_enabled", False)
+    }
+    if not adapted:
+        return
+    import h5py
+
+    with h5py.File(weights, "r", locking=False) as file:
+        found: list[tuple[str, Any]] = []
+        file.visititems(lambda name, item: found.append((name.rpartition("/")[2], item)))
+        for name, item in found:
+            if name.startswith(_EXACT) and isinstance(item, h5py.Dataset):
+                path, _, index = name.removeprefix(_EXACT).rpartition(" ")
+                own = adapted[path].weights if path in adapted else []
+                if not index.isdecimal() or int(index) >= len(own):
+                    raise ValueError(f"the model has no variable for {short_repr(name)}")
+                _assign(own[int(index)], item, name)
+
+
+def _assign(variable: Any, dataset: Any, name: str) -> None:
+    if tuple(dataset.shape) != tuple(variable.shape):
+        raise ValueError(f"{short_repr(name)} has the shape {dataset.shape}, not {variable.shape}")
+    value = np.array(dataset[()])
+    if value.dtype.kind == "V":  # HDF5 knows no bfloat16: Keras stores its bytes
+        value = value.view("bfloat16")
+    variable.assign(value)
+
+
+def _seed(generator: Any) -> list[int]:
+    return [int(number) for number in keras.ops.convert_to_numpy(generator.state)]
+
+
+def _assign_seed(generator: Any, seed: tuple[int, int]) -> None:
+    value = np.array(seed).astype(keras.backend.standardize_dtype(generator.state.dtype))
+    generator.state.assign(value)
+
+
+def _layer_state(entry: Any, path: str, label: str) -> LayerState:
+    where = short_repr(path)
+    if not isinstance(entry, dict) or not set(entry) <= {"seeds", "autocast"}:
+        raise _error(f"says something unknown of the layer {where}.", label)
+    seeds = entry.get("seeds", {})
+    if not isinstance(seeds, dict) or len(seeds) > _MOST_SEEDS:
+        raise _error(f"has `seeds` of the layer {where} that are not an object.", label)
+    for name, seed in seeds.items():
+        sound = isinstance(seed, list) and len(seed) == 2 and all(map(_is_seed, seed))
+        if not sound or len(name) > _LONGEST_PATH or not name.isprintable():
+            raise _error(f"has a seed of the layer {where} that is not two integers.", label)
+    if entry.get("autocast", False) is not False:
+        raise _error(f"has an `autocast` of the layer {where} that is not false.", label)
+    return LayerState({name: (a, b) for name, (a, b) in seeds.items()}, "autocast" not in entry)
+
+
+def _is_seed(value: Any) -> bool:
+    return type(value) is int and -(1 << _SEED_BITS - 1) <= value < 1 << _SEED_BITS
+
+
+def _error(
+    message: str, label: str, hint: str = "Save the model again with `save_model`."
+) -> ModelFileError:
+    return ModelFileError(message, path=label, member=MEMBER, hint=hint)
