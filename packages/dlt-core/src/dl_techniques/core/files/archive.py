@@ -25,9 +25,11 @@ CONFIG: Final = "config.json"
 METADATA: Final = "metadata.json"
 WEIGHTS: Final = "model.weights.h5"
 PROVENANCE: Final = "dl_techniques.json"
+STATE: Final = "dl_techniques_state.json"
 ASSETS: Final = "assets/"
 SUFFIX: Final = ".keras"
 
+_MEMBERS: Final = (CONFIG, METADATA, WEIGHTS, PROVENANCE, STATE)
 _LOCAL_HEADER: Final = 30  # bytes, without the name and the extra field
 _END: Final = struct.Struct("<4s4H2LH")
 _BLOCK: Final = 1 << 20
@@ -252,8 +254,8 @@ class Archive:
             raise self._error("holds NumPy archives, which can carry pickled code.", name)
         if "\\" in name or ":" in name or not all(_is_plain(part) for part in name.split("/")):
             raise self._error("has a name that leaves its folder.", short_repr(name))
-        if name not in {CONFIG, METADATA, WEIGHTS, PROVENANCE} and not name.startswith(ASSETS):
-            known = f"Known are {CONFIG}, {METADATA}, {WEIGHTS}, {PROVENANCE} and {ASSETS}."
+        if name not in _MEMBERS and not name.startswith(ASSETS):
+            known = f"Known are {', '.join(_MEMBERS)} and {ASSETS}."
             raise self._error("is not a member of a model file.", short_repr(name), known)
 
     def _check_kind(self, info: zipfile.ZipInfo) -> None:
@@ -273,6 +275,7 @@ class Archive:
             CONFIG: self.limits.config,
             METADATA: self.limits.metadata,
             PROVENANCE: self.limits.provenance,
+            STATE: self.limits.state,
         }.get(info.filename)
         if most is not None and info.file_size > most:
             raise self._error(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from dl_techniques.core.errors import DLTechniquesError, ModelFileError, ModelFileProblems
-from dl_techniques.core.files import keras_versions, provenance
+from dl_techniques.core.files import keras_versions, provenance, stored_state
 from dl_techniques.core.files.archive import (
     ASSETS,
     CONFIG,
     METADATA,
     PROVENANCE,
+    STATE,
     SUFFIX,
     WEIGHTS,
     Archive,
@@ -23,6 +24,7 @@ from dl_techniques.core.files.config_walk import Audit, audit
 from dl_techniques.core.files.keras_builtins import READS_FILES
 from dl_techniques.core.files.known_components import KnownComponents
 from dl_techniques.core.files.provenance import Provenance
+from dl_techniques.core.files.stored_state import State
 from dl_techniques.core.files.weights import Weight, read_weights
 from dl_techniques.core.text import short_repr
 
@@ -37,6 +39,7 @@ class Checked(NamedTuple):
     weights: tuple[Weight, ...]
     keras_version: str
     provenance: Provenance | None
+    state: State | None
     problems: tuple[ModelFileError, ...]
 
 
@@ -77,6 +80,9 @@ def check(
     said = None
     if PROVENANCE in archive:
         said = provenance.parse(archive.document(PROVENANCE), label=label)
+    state = None
+    if STATE in archive:
+        state = stored_state.parse(archive.document(STATE), label)
     found = audit(
         config,
         label=label,
@@ -99,7 +105,7 @@ def check(
     problems = [*found.problems, *_unused_assets(archive, found)]
     too_new = keras_versions.too_new(version, label=label)
     problems += [too_new] if too_new else []
-    return Checked(config, found, weights, version, said, tuple(problems))
+    return Checked(config, found, weights, version, said, state, tuple(problems))
 
 
 def check_suffix(path: Path) -> None:

@@ -88,6 +88,7 @@ def audit(
     known: KnownComponents,
     given: Collection[str] = (),
     allow_unsafe: bool = False,
+    saving: bool = False,
     limits: Limits = LIMITS,
 ) -> Audit:
     """Walk a configuration.
@@ -98,12 +99,13 @@ def audit(
         known: The components that names in the file may mean.
         given: Names of the objects that the caller provides.
         allow_unsafe: Whether to accept objects that can run code of the file's choosing.
+        saving: Whether the hints are for somebody who saves a model, not for one who loads it.
         limits: The bounds.
 
     Returns:
         All that it names. Nothing is raised: everything that is wrong is in `problems`.
     """
-    walk = _Walk(label, known, frozenset(given), allow_unsafe, limits)
+    walk = _Walk(label, known, frozenset(given), allow_unsafe, saving, limits)
     walk.run(config)
     return Audit(
         tuple(walk.uses),
@@ -123,12 +125,14 @@ class _Walk:
         known: KnownComponents,
         given: frozenset[str],
         allow_unsafe: bool,
+        saving: bool,
         limits: Limits,
     ) -> None:
         self._label = label
         self._known = known
         self._given = given
         self._allow_unsafe = allow_unsafe
+        self._saving = saving
         self._limits = limits
         self._resolved: dict[str, Entry | DLTechniquesError] = {}
         self._literals: set[int] = set()
@@ -277,8 +281,7 @@ class _Walk:
             f"{short_repr(registered)}. A class is found by the identifier that a distribution "
             "declares, never by a module that the file names.",
             location,
-            "Declare the class with `@component` and save the model again, or pass it in "
-            "`custom_objects`.",
+            self._declare("class"),
         )
 
     def _bare_class(self, node: dict[str, Any], name: str, location: str) -> None:
@@ -361,8 +364,7 @@ class _Walk:
                 f"names the function {short_repr(name)} of the module {short_repr(module)}. "
                 "A file may name Keras's activations, losses and metrics, and declared components.",
                 location,
-                "Declare the function with `@component` and save the model again, or pass it in "
-                "`custom_objects`.",
+                self._declare("function"),
             )
 
     def _constant(self, node: dict[str, Any], name: str, location: str) -> None:
@@ -444,11 +446,22 @@ class _Walk:
         self._problem(
             f"needs the component {short_repr(id)}. {message}",
             location,
-            f"Install what provides it, or pass it in `custom_objects`: {{{short_repr(id)}: ...}}.",
+            self._install(id),
             distribution=getattr(found, "distribution", None),
             cause=found,
         )
         return None
+
+    def _declare(self, what: str) -> str:
+        hint = f"Declare the {what} with `@component` and save the model again"
+        return f"{hint}." if self._saving else f"{hint}, or pass it in `custom_objects`."
+
+    def _install(self, id: str) -> str:
+        if self._saving:
+            return "Declare it with `@component`, or install what provides it."
+        return (
+            f"Install what provides it, or pass it in `custom_objects`: {{{short_repr(id)}: ...}}."
+        )
 
     def _judge(self, entry: Entry, id: str, location: str) -> bool:
         if entry.unsafe:

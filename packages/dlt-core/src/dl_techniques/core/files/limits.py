@@ -26,6 +26,8 @@ class Limits(NamedTuple):
     """Bytes of `metadata.json`."""
     provenance: int = 2 * MIB
     """Bytes of the provenance member."""
+    state: int = 8 * MIB
+    """Bytes of the state member."""
     json_tokens: int = 400_000
     """Brackets, commas and colons of a JSON member: what its Python objects cost."""
     json_depth: int = 160

@@ -11,9 +11,15 @@ from typing import Any
 import keras
 
 from dl_techniques.core.errors import ModelFileError
-from dl_techniques.core.files import rebuild
-from dl_techniques.core.files.archive import CONFIG, Archive
-from dl_techniques.core.files.check import check, check_suffix, private_folder, raise_problems
+from dl_techniques.core.files import model_state, rebuild
+from dl_techniques.core.files.archive import CONFIG, STATE, WEIGHTS, Archive
+from dl_techniques.core.files.check import (
+    Checked,
+    check,
+    check_suffix,
+    private_folder,
+    raise_problems,
+)
 from dl_techniques.core.files.config_walk import audit
 from dl_techniques.core.files.isolation import try_loading
 from dl_techniques.core.files.known_components import installed_and_declared
@@ -62,7 +68,6 @@ def load_model(
     target = Path(path)
     check_suffix(target)
     given = dict(custom_objects or {})
-    known = installed_and_declared()
     with private_folder() as name:
         folder = Path(name)
         if isolated:
@@ -81,35 +86,86 @@ def load_model(
                     path=str(path),
                     hint="Do not load this file, unless you know who made it so.",
                 )
-        with Archive(target, label=str(path), limits=limits) as archive:
-            checked = check(
-                archive,
-                folder,
-                known=known,
-                given=given,
-                compile=compile,
-                allow_unsafe=allow_unsafe,
-                finite=finite,
-                copy=True,
-            )
-        raise_problems(str(path), checked.problems)
-        if rebuild.migrate(checked):
-            again = audit(
-                checked.config,
-                label=str(path),
-                known=known,
-                given=given,
-                allow_unsafe=allow_unsafe,
-                limits=limits,
-            )
-            raise_problems(str(path), again.problems)
-            checked = checked._replace(audit=again)
-        plan = rebuild.prepare(checked, known=known, given=given, label=str(path))
-        plan.write(folder)
-        model = _load(folder, plan, str(path), compile=compile, safe_mode=not allow_unsafe)
+        model, checked = open_model(
+            target,
+            folder,
+            label=str(path),
+            compile=compile,
+            given=given,
+            allow_unsafe=allow_unsafe,
+            finite=finite,
+            limits=limits,
+        )
     said = checked.provenance.to_json() if checked.provenance else {}
     registry.plugins.call("dl_model_loaded", model=model, provenance=said)
     return model
+
+
+def open_model(
+    path: Path,
+    folder: Path,
+    *,
+    label: str,
+    compile: bool = True,
+    given: Mapping[str, Any] | None = None,
+    allow_unsafe: bool = False,
+    finite: bool = False,
+    limits: Limits = LIMITS,
+) -> tuple[Any, Checked]:
+    """Open, check, rebuild and load a model file.
+
+    Args:
+        path: The file.
+        folder: A private folder, into which everything for Keras is written.
+        label: The file's name in messages.
+        compile: See `load_model`.
+        given: The `custom_objects` of `load_model`.
+        allow_unsafe: See `load_model`.
+        finite: See `load_model`.
+        limits: See `load_model`.
+
+    Returns:
+        The model, and the checked content of its file.
+
+    Raises:
+        ModelFileError: See `load_model`.
+    """
+    given = given or {}
+    known = installed_and_declared()
+    with Archive(path, label=label, limits=limits) as archive:
+        checked = check(
+            archive,
+            folder,
+            known=known,
+            given=given,
+            compile=compile,
+            allow_unsafe=allow_unsafe,
+            finite=finite,
+            copy=True,
+        )
+    raise_problems(label, checked.problems)
+    if rebuild.migrate(checked):
+        again = audit(
+            checked.config,
+            label=label,
+            known=known,
+            given=given,
+            allow_unsafe=allow_unsafe,
+            limits=limits,
+        )
+        raise_problems(label, again.problems)
+        checked = checked._replace(audit=again)
+    plan = rebuild.prepare(checked, known=known, given=given, label=label)
+    plan.write(folder)
+    model = _load(folder, plan, label, compile=compile, safe_mode=not allow_unsafe)
+    if checked.state is not None:
+        try:
+            model_state.restore(model, checked.state, folder / WEIGHTS)
+        except ValueError as error:
+            raise ModelFileError(
+                f"{error}.", path=label, member=STATE, hint="Save the model again."
+            ) from error
+    return model, checked
 
 
 def _copy(path: Path, folder: Path) -> Path:

@@ -1,19 +1,9 @@
-"""What Keras's configuration and weights lack of a model: seeds, casts, adapters.
+"""Seeds, casts and adapters: the state of a model that Keras's files lack.
 
 `save_model` calls Keras's save within `exact_adapters(model)` and stores `capture(model)` as one
 more JSON member. `load_model` parses that member before Keras sees anything, and restores it after
-Keras has loaded the weights:
-
-    with exact_adapters(model):
-        keras.saving.save_model(model, temporary)
-    document = capture(model)                                  # json.dumps(document)
-
-    state = parse(document, label)                             # raises ModelFileError
-    model = keras.saving.load_model(folder, ...)
-    restore(model, state, weights=folder / "model.weights.h5")  # raises ValueError
-
-What decides how many variables there are (quantized, adapted, frozen parts) is part of the build
-configuration of components instead, so that plain Keras rebuilds it, too.
+Keras has loaded the weights. Parts that are quantized, adapted or frozen decide how many variables
+there are; they stand in the build configuration of components, so that plain Keras rebuilds them.
 """
 
 from __future__ import annotations
@@ -22,41 +12,20 @@ import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import keras
 import numpy as np
 
 from dl_techniques.core.contract.sublayers import seed_generators, walk
-from dl_techniques.core.errors import ModelFileError
+from dl_techniques.core.files.stored_state import FORMAT, State
 from dl_techniques.core.text import short_repr
 
-FORMAT: Final = 1
-MEMBER: Final = "dl_techniques_state.json"
-"""A name for the member."""
-_LONGEST_PATH: Final = 4096
-_MOST_LAYERS: Final = 100_000
-_MOST_SEEDS: Final = 1000
-_SEED_BITS: Final = 64
 _EXACT: Final = "exact "  # how the names of arrays begin that Keras does not read
 
 
-class LayerState(NamedTuple):
-    """Of one layer."""
-
-    seeds: Mapping[str, tuple[int, int]]
-    """Attribute of a seed generator -> its state."""
-    autocast: bool
-
-
-class State(NamedTuple):
-    """Of a model: path of a layer in it -> what the file says of it."""
-
-    layers: Mapping[str, LayerState]
-
-
 def capture(model: Any) -> dict[str, Any]:
-    """The state of a model as JSON types.
+    """Return the state of a model as JSON types.
 
     Args:
         model: The model.
@@ -76,39 +45,12 @@ def capture(model: Any) -> dict[str, Any]:
     return {"format": FORMAT, "layers": layers}
 
 
-def parse(document: Any, label: str) -> State:
-    """Read the state from a file.
-
-    Args:
-        document: The parsed JSON.
-        label: How messages call the file.
-
-    Raises:
-        ModelFileError: If it is malformed, too large, or of a later format.
-    """
-    if not isinstance(document, dict) or set(document) != {"format", "layers"}:
-        raise _error("is not an object with `format` and `layers`.", label)
-    if type(document["format"]) is not int or document["format"] != FORMAT:
-        raise _error(
-            f"has the format {short_repr(document['format'])}; this core reads {FORMAT}.",
-            label,
-            "Upgrade: pip install -U 'dlt-core>=0.1,<1'",
-        )
-    layers = document["layers"]
-    if not isinstance(layers, dict) or len(layers) > _MOST_LAYERS:
-        raise _error(f"has `layers` that are not an object of up to {_MOST_LAYERS}.", label)
-    for path in layers:
-        if len(path) > _LONGEST_PATH or not path.isprintable():
-            raise _error("has a path that is not one line of text.", label)
-    return State({path: _layer_state(entry, path, label) for path, entry in layers.items()})
-
-
 def restore(model: Any, state: State, weights: Path | None = None) -> None:
     """Bring a model that was loaded into the state in which it was saved.
 
     Args:
         model: The model, with its weights.
-        state: What `parse` read.
+        state: The parsed member.
         weights: The weights file; needed for adapters only.
 
     Raises:
@@ -202,29 +144,3 @@ def _seed(generator: Any) -> list[int]:
 def _assign_seed(generator: Any, seed: tuple[int, int]) -> None:
     value = np.array(seed).astype(keras.backend.standardize_dtype(generator.state.dtype))
     generator.state.assign(value)
-
-
-def _layer_state(entry: Any, path: str, label: str) -> LayerState:
-    where = short_repr(path)
-    if not isinstance(entry, dict) or not set(entry) <= {"seeds", "autocast"}:
-        raise _error(f"says something unknown of the layer {where}.", label)
-    seeds = entry.get("seeds", {})
-    if not isinstance(seeds, dict) or len(seeds) > _MOST_SEEDS:
-        raise _error(f"has `seeds` of the layer {where} that are not an object.", label)
-    for name, seed in seeds.items():
-        sound = isinstance(seed, list) and len(seed) == 2 and all(map(_is_seed, seed))
-        if not sound or len(name) > _LONGEST_PATH or not name.isprintable():
-            raise _error(f"has a seed of the layer {where} that is not two integers.", label)
-    if entry.get("autocast", False) is not False:
-        raise _error(f"has an `autocast` of the layer {where} that is not false.", label)
-    return LayerState({name: (a, b) for name, (a, b) in seeds.items()}, "autocast" not in entry)
-
-
-def _is_seed(value: Any) -> bool:
-    return type(value) is int and -(1 << _SEED_BITS - 1) <= value < 1 << _SEED_BITS
-
-
-def _error(
-    message: str, label: str, hint: str = "Save the model again with `save_model`."
-) -> ModelFileError:
-    return ModelFileError(message, path=label, member=MEMBER, hint=hint)

@@ -87,7 +87,7 @@ def inspect_model(
     size = target.stat().st_size if target.is_file() else 0
     members: tuple[Member, ...] = ()
     digests: dict[str, str] = {}
-    found = Checked({}, Audit((), (), frozenset(), (), ()), (), "", None, ())
+    found = Checked({}, Audit((), (), frozenset(), (), ()), (), "", None, None, ())
     try:
         check_suffix(target)
         with Archive(target, limits=limits) as archive, private_folder() as folder:
