@@ -1,7 +1,8 @@
-"""What listing costs, as a ratio to what Python itself takes to read all entry points.
+"""What listing, loading and saving cost, as ratios to Python's and Keras's own.
 
 Baseline: `python -c "from importlib.metadata import entry_points; entry_points()"`. Measured is
 the CPU time (user and system) of whole processes, in alternating runs; the median counts.
+Files are loaded and saved beside Keras's own functions: see `file_cases.py`.
 
     python benchmarks/bench_registry.py [--runs 15]
 
@@ -129,6 +130,9 @@ def main() -> int:
                 f"{listing * 1e3:.0f} ms, entry_points() {baseline * 1e3:.0f} ms CPU, "
                 f"median of {runs}; forbidden imports: {', '.join(found) or 'none'}; {verdict}"
             )
+    import file_cases  # imports Keras
+
+    missed += file_cases.report(min(runs, 7))
     return 1 if missed else 0
 
 
