@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dl_techniques.core.cli.output import complain, say
-from dl_techniques.core.project.scan import Package, find_packages, generate_all
+from dl_techniques.core.project.owners import generate_owners
+from dl_techniques.core.project.scan import Generated, Package, find_packages, generate_all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def write(options: argparse.Namespace) -> int:
         options: The parsed arguments.
     """
     packages = find_packages(options.paths)
-    for file in generate_all(packages):
+    for file in _generated(packages):
         if file.drifted:
             file.write()
             say(f"{'removed' if file.text is None else 'wrote'} {file.path}")
@@ -54,7 +55,7 @@ def check(options: argparse.Namespace) -> int:
         options: The parsed arguments.
     """
     packages = find_packages(options.paths)
-    drifted = [file for file in generate_all(packages) if file.drifted]
+    drifted = [file for file in _generated(packages) if file.drifted]
     for file in drifted:
         say(file.diff())
     if drifted:
@@ -63,6 +64,11 @@ def check(options: argparse.Namespace) -> int:
         return 1
     say(f"{_counted(packages)} up to date")
     return 0
+
+
+def _generated(packages: Sequence[Package]) -> list[Generated]:
+    files = generate_all(packages)
+    return files + generate_owners(packages[0].folder, files)
 
 
 def _counted(packages: Sequence[Package]) -> str:

@@ -92,7 +92,7 @@ def find_packages(paths: Sequence[Path] = (), *, start: Path | None = None) -> l
     projects = [project for root in roots for project in _projects(root)]
     if not projects:
         raise FileNotFoundError(f"No pyproject.toml in {', '.join(map(str, paths))}.")
-    found = [package for project in projects for package in _packages(project)]
+    found = [package for project in projects for package in packages_of(project)]
     if not found:
         raise ScanError(
             f"{projects[0]}: no entry point in the group {COMPONENTS_GROUP!r}. A package of "
@@ -185,16 +185,44 @@ def _nearest(start: Path) -> Path:
 def _projects(path: Path) -> list[Path]:
     """The pyproject files that a path stands for: its own, or those of a workspace."""
     file = path if path.name == "pyproject.toml" else path / "pyproject.toml"
-    members = sorted(file.parent.glob("packages/*/pyproject.toml"))
-    return [project for project in (file, *members) if project.is_file()]
+    return [project for project in (file, *workspace_members(file.parent)) if project.is_file()]
 
 
-def _packages(project: Path) -> Iterator[Package]:
+def workspace_members(root: Path) -> list[Path]:
+    """Return the pyproject files of a workspace's members, which lie below `packages/`.
+
+    Args:
+        root: The workspace's folder.
+    """
+    return sorted(root.glob("packages/*/pyproject.toml"))
+
+
+def read_project(file: Path) -> dict[str, Any]:
+    """Read a pyproject file.
+
+    Args:
+        file: Its path.
+
+    Raises:
+        ScanError: If it is not TOML.
+    """
     try:
-        data = tomllib.loads(project.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ScanError(f"{project}:1: {error}") from error
-    group: Any = data
+        raise ScanError(f"{file}:1: {error}") from error
+
+
+def packages_of(project: Path) -> Iterator[Package]:
+    """Iterate over the packages of components that a project's entry points name.
+
+    Args:
+        project: A pyproject file.
+
+    Raises:
+        FileNotFoundError: If a package has no folder.
+        ScanError: If the file cannot be read, or an entry point is malformed.
+    """
+    group: Any = read_project(project)
     for key in ("project", "entry-points", COMPONENTS_GROUP):
         group = group.get(key, {}) if isinstance(group, dict) else {}
     for value in group.values() if isinstance(group, dict) else ():

@@ -29,7 +29,7 @@ from dl_techniques.core.registry.manifest import (
     Manifest,
     ManifestError,
 )
-from dl_techniques.core.registry.owners import DISTRIBUTIONS
+from dl_techniques.core.registry.owners import distributions
 from dl_techniques.core.text import describe_error
 
 _PACKAGE = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
@@ -86,7 +86,7 @@ def may_claim_namespace(distribution: str, package: str) -> bool:
         distribution: The distribution that declares them.
         package: The import package that they live in.
     """
-    return normalize(distribution) in DISTRIBUTIONS and package.startswith(
+    return normalize(distribution) in distributions() and package.startswith(
         f"{FIRST_PARTY_NAMESPACE}."
     )
 
@@ -128,7 +128,7 @@ def _require_namespace(manifest: Manifest, provider: Provider, file: Path) -> No
     ):
         raise ManifestError(
             f"{file}: the namespace {FIRST_PARTY_NAMESPACE!r} belongs to the distributions "
-            f"{', '.join(DISTRIBUTIONS)} and to packages below `{FIRST_PARTY_NAMESPACE}.`"
+            f"{', '.join(distributions())} and to packages below `{FIRST_PARTY_NAMESPACE}.`"
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dl_techniques.core.entry import Entry, Problem
 from dl_techniques.core.errors import UnknownComponent
 from dl_techniques.core.registry.distributions import ALLOWED_VARIABLE, DISABLED_VARIABLE, normalize
-from dl_techniques.core.registry.owners import DISTRIBUTIONS, owner_of
+from dl_techniques.core.registry.owners import owner_of, requirement
 
 _SHOWN_PROBLEMS = 10
 _LONGEST_COMPARED = 200
@@ -76,9 +76,8 @@ def nearest_identifiers(
 
 
 def _remedy(owner: str, entries: Sequence[Entry]) -> str:
-    requirement = DISTRIBUTIONS[owner].requirement
     installed = {entry.version for entry in entries if normalize(entry.distribution) == owner}
     if installed:
         versions = ", ".join(sorted(installed))
-        return f"It is not in {owner} {versions}: pip install --upgrade '{requirement}'"
-    return f"It is in {owner}: pip install '{requirement}'"
+        return f"It is not in {owner} {versions}: pip install --upgrade '{requirement(owner)}'"
+    return f"It is in {owner}: pip install '{requirement(owner)}'"
