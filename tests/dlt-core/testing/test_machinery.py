@@ -7,7 +7,7 @@ import json
 import keras
 import pytest
 
-from dl_techniques.core import Example, TensorSpec
+from dl_techniques.core import Example, Layer, TensorSpec, component
 from dl_techniques.core.testing import (
     CHECKS,
     ConformanceError,
@@ -32,9 +32,9 @@ def test_a_report_counts_and_serializes():
     report = check_component(DENSE, only=EIGHT)
     assert len(report) == 3
     document = json.loads(json.dumps(report.to_json()))
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["results"][0].keys() == {
-        "component", "example", "check", "level", "status", "message", "seconds",
+        "component", "example", "check", "level", "status", "message", "seconds", "cause",
     }  # fmt: skip
     assert "3 passed" in report.summary()
     report.raise_for_failures()
@@ -47,6 +47,38 @@ def test_failures_are_raised_with_the_results():
         report.raise_for_failures()
     assert caught.value.failures == report.failures
     assert "FAILED output_shape" in report.summary()
+
+
+def test_what_needs_a_failed_step_is_skipped_and_one_cause_is_told_once():
+    @component("machinery>Broken", kind="layer")
+    class Broken(Layer):
+        def build(self, input_shape):
+            raise RuntimeError("no such thing")
+
+    report = check_component(Example(Broken, {}, TensorSpec((4, 3))))
+    told = [r for r in report if r.status in {"failed", "skipped"} and r.level == "must"]
+    assert len({r.cause for r in told if r.check != "fresh_process"}) == 1
+    assert len(report.failures) <= 2
+    assert report.counts["skipped"] > 20
+    assert report.ran == len(report) - report.counts["skipped"] - report.counts["not_applicable"]
+    first, second, *_ = report.summary().splitlines()
+    assert "no such thing" in first
+    assert "same reason" in second
+    assert sum("no such thing" in line for line in report.summary().splitlines()) == 1
+
+
+def test_a_step_that_failed_once_blocks_no_other_example():
+    def examples():
+        yield Example(keras.layers.Dense, {"units": 2}, TensorSpec((4,)), name="no channels")
+        yield DENSE
+
+    class Both(keras.layers.Dense):
+        pass
+
+    Both.examples = staticmethod(examples)
+    report = check_component(Both, only=["output_shape", "inference_is_pure"])
+    assert [r.status for r in report if r.example == "default"] == ["passed", "passed"]
+    assert next(r.status for r in report if r.example != "default") == "failed"
 
 
 def test_an_expected_failure_is_not_a_failure():
@@ -100,7 +132,7 @@ def test_identifiers_are_resolved_by_the_registry():
 
 THIRD_PARTY = """
 import keras
-from dl_techniques.core import Example, TensorSpec
+from dl_techniques.core import Example, Layer, TensorSpec, component
 from dl_techniques.core.testing import parametrize_with_checks
 
 DENSE = Example(keras.layers.Dense, {"units": 2}, TensorSpec((4, 3)))

@@ -16,6 +16,18 @@ class NotApplicable(Exception):  # noqa: N818  # no error: an answer of a check,
     """Raised by a check that says nothing about this subject; its text is the reason."""
 
 
+class Blocked(Exception):  # noqa: N818  # no error of its own: a step before it failed
+    """Raised where a check needs a step that has failed already.
+
+    Args:
+        error: What that step raised.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Check(NamedTuple):
     """One property that a component must or may have."""
 

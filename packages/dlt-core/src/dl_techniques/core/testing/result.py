@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import keras
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Counted up whenever `Report.to_json` changes its keys or their meaning."""
 
-STATUSES: Final = ("passed", "failed", "expected_failure", "not_applicable")
+STATUSES: Final = ("passed", "failed", "skipped", "expected_failure", "not_applicable")
 
 
 class CheckResult(NamedTuple):
@@ -25,8 +25,10 @@ class CheckResult(NamedTuple):
     status: str
     """One of `STATUSES`."""
     message: str
-    """Why it failed, was expected to, or does not apply."""
+    """Why it failed, was expected to, was skipped, or does not apply."""
     seconds: float
+    cause: str = ""
+    """Equal for all that fail, or are skipped, for one reason; empty where that is not known."""
 
 
 class ConformanceError(AssertionError):
@@ -39,7 +41,7 @@ class ConformanceError(AssertionError):
     def __init__(self, failures: Sequence[CheckResult]) -> None:
         self.failures = tuple(failures)
         lines = [f"{r.component} [{r.example}] {r.check}: {r.message}" for r in self.failures]
-        super().__init__(f"{len(lines)} checks failed:\n" + "\n".join(lines))
+        super().__init__("\n".join([*lines, f"{len(lines)} checks failed"]))
 
 
 class Report(Sequence[CheckResult]):
@@ -63,14 +65,14 @@ class Report(Sequence[CheckResult]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many results have each status; all four are there."""
+        """How many results have each status; all five are there."""
         counts = Counter(result.status for result in self)
         return {status: counts[status] for status in STATUSES}
 
     @property
     def ran(self) -> int:
-        """How many checks were carried out; what does not apply does not count."""
-        return len(self) - self.counts["not_applicable"]
+        """How many checks were carried out; what does not apply or was skipped does not count."""
+        return len(self) - self.counts["not_applicable"] - self.counts["skipped"]
 
     @property
     def failures(self) -> tuple[CheckResult, ...]:
@@ -92,15 +94,28 @@ class Report(Sequence[CheckResult]):
             raise ConformanceError(self.failures)
 
     def summary(self) -> str:
-        """One line with counts, then a line for each failure and warning."""
+        """Failures, then warnings, each cause told once; then a line with counts."""
+        lines: list[str] = []
+        told: set[str] = set()
+        for result in (*self.failures, *self.warnings):
+            if _reason(result) not in told:
+                told.add(_reason(result))
+                lines += [describe(result), *self._further(result)]
         seconds = sum(result.seconds for result in self)
-        head = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
-        lines = [f"{head} ({seconds:.1f} s)"]
-        for result in self:
-            if result.status == "failed":
-                word = "FAILED" if result.level == "must" else "warning"
-                lines.append(f"  {word} {result.check} [{result.example}]: {result.message}")
-        return "\n".join(lines)
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
+        return "\n".join([*lines, f"{counts} ({seconds:.1f} s)"])
+
+    def _further(self, first: CheckResult) -> list[str]:
+        """Count what else fails, or is skipped, for the reason of one result."""
+        same = [r for r in self if r is not first and _reason(r) == _reason(first)]
+        counts = Counter(result.status for result in same)
+        failed, skipped = counts["failed"], counts["skipped"]
+        parts = []
+        if failed:
+            parts.append(f"{failed} further check{' fails' if failed == 1 else 's fail'}")
+        if skipped:
+            parts.append(f"{skipped} {'is' if skipped == 1 else 'are'} skipped")
+        return [f"  {' and '.join(parts)} for the same reason"] if parts else []
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON types, with the schema's number, the backend and the counts."""
@@ -111,3 +126,18 @@ class Report(Sequence[CheckResult]):
             "counts": self.counts,
             "results": [result._asdict() for result in self],
         }
+
+
+def describe(result: CheckResult) -> str:
+    """Describe a failure for people.
+
+    Args:
+        result: A result whose status is `failed`.
+    """
+    word = "FAILED" if result.level == "must" else "warning"
+    return f"{word} {result.check} [{result.example}]: {result.message}"
+
+
+def _reason(result: CheckResult) -> str:
+    """What failures share that one mend removes: a cause, or else the check itself."""
+    return result.cause or result.check

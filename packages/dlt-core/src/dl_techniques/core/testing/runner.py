@@ -13,13 +13,16 @@ import numpy as np
 
 from dl_techniques.core.contract.example import Example
 from dl_techniques.core.testing import checks as _checks  # noqa: F401  # fills the table
-from dl_techniques.core.testing.check import CHECKS, Check, NotApplicable
+from dl_techniques.core.testing.causes import cause_of, tidy
+from dl_techniques.core.testing.check import CHECKS, Blocked, Check, NotApplicable
 from dl_techniques.core.testing.keras_settings import global_settings, restore_settings
 from dl_techniques.core.testing.result import CheckResult, Report
 from dl_techniques.core.testing.subject import Subject
 
 DOCUMENTATION: Final = ("documentation", "documented_example")
 """The checks that `strict_documentation` raises from `may` to `must`."""
+SLOW: Final = ("fresh_process",)
+"""The checks that start a process, for which `check_component` waits until others pass."""
 
 
 def check_component(
@@ -61,7 +64,10 @@ def check_component(
     for example in examples:
         subject = Subject(example, strict_documentation=strict_documentation)
         for check in applicable(subject, only):
-            results.append(run(check, subject, reasons.get(check.name)))
+            if only is None and check.name in SLOW and Report(results).failures:
+                results.append(_postponed(check, subject))
+            else:
+                results.append(run(check, subject, reasons.get(check.name)))
     report = Report(judged(results, reasons))
     if not (report if only is not None else report.ran):
         raise ValueError(f"No check applies to {cls.__name__}. Received: only={only}")
@@ -116,7 +122,7 @@ def run(check: Check, subject: Subject, reason: str | None = None) -> CheckResul
         reason: Why it is expected to fail, if it is.
     """
     started = time.perf_counter()
-    status, message = "passed", ""
+    status, message, cause = "passed", "", ""
     try:
         with _process_kept():
             check.function(subject)
@@ -124,19 +130,34 @@ def run(check: Check, subject: Subject, reason: str | None = None) -> CheckResul
         status, message = "not_applicable", str(answer)
     except KeyboardInterrupt:
         raise
+    except Blocked as blocked:
+        status = "skipped"
+        message, cause = _explained(blocked.error, subject)
     except BaseException as error:  # be it `sys.exit`: it is the component's failure, not the kit's
         status = "failed" if reason is None else "expected_failure"
-        text = str(error) or type(error).__name__
-        own = isinstance(error, AssertionError)
-        message = text if own else f"{type(error).__name__}: {text}"
-        message = reason if reason is not None else message[:2000]
+        message, cause = _explained(error, subject) if reason is None else (reason, "")
     level = check.level
     if check.name in DOCUMENTATION and subject.strict_documentation:
         level = "must"
     seconds = time.perf_counter() - started
     return CheckResult(
-        subject.id, subject.example.name, check.name, level, status, message, seconds
+        subject.id, subject.example.name, check.name, level, status, message, seconds, cause
     )
+
+
+def _postponed(check: Check, subject: Subject) -> CheckResult:
+    message = "it starts a process, and waits until the other checks pass"
+    example = subject.example.name
+    return CheckResult(subject.id, example, check.name, check.level, "skipped", message, 0.0)
+
+
+def _explained(error: BaseException, subject: Subject) -> tuple[str, str]:
+    """Return the message for people, and the key of the cause."""
+    with _process_kept():  # to find a cause is to call the component once more
+        cause = cause_of(error, subject)
+    if cause is not None:
+        return cause.text, cause.key
+    return str(error)[:2000] or tidy(error), ""
 
 
 def known_names(names: Sequence[str] | Mapping[str, str]) -> None:
@@ -163,8 +184,8 @@ def judged(results: Sequence[CheckResult], reasons: Mapping[str, str]) -> list[C
     final = list(results)
     for name, reason in reasons.items():
         own = [i for i, result in enumerate(final) if result.check == name]
-        # Where it does not apply, such as on another backend, it cannot fail.
-        tried = [i for i in own if final[i].status != "not_applicable"]
+        # Where it does not apply, such as on another backend, or is skipped, it cannot fail.
+        tried = [i for i in own if final[i].status not in {"not_applicable", "skipped"}]
         if any(final[i].status == "expected_failure" for i in tried):
             continue
         for i in tried:

@@ -8,7 +8,7 @@ import functools
 import inspect
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -17,12 +17,15 @@ from keras import ops
 from dl_techniques.core.contract.component import declaration_of
 from dl_techniques.core.contract.example import Example, Fresh, TensorSpec
 from dl_techniques.core.contract.keras_types import Tensor
-from dl_techniques.core.testing.check import NotApplicable
+from dl_techniques.core.testing.causes import cause_of
+from dl_techniques.core.testing.check import Blocked, NotApplicable
 from dl_techniques.core.testing.differentiation import (
     Differential,
     differentiator,
     whole_call,
 )
+
+Answer = TypeVar("Answer")
 
 _KINDS = (
     (keras.Model, "model"),
@@ -58,6 +61,8 @@ class Subject:
             if isinstance(value, containers)
         }
         """The arguments that a constructor could change, as they were."""
+        self._blocked: dict[str, Exception] = {}
+        self._answers: dict[Any, Any] = {}
 
     @property
     def id(self) -> str:
@@ -85,6 +90,18 @@ class Subject:
     def has(self, trait: str) -> bool:
         """Whether the example claims a trait."""
         return trait in self.example.traits
+
+    def once(self, question: Callable[[Subject], Answer]) -> Answer:
+        """Return the answer to a question about this subject, which is asked only once.
+
+        Args:
+            question: A function of the subject.
+        """
+        if question not in self._answers:
+            self._answers[question] = None  # asked meanwhile, by itself: no answer
+            self._answers[question] = question(self)
+        answer: Answer = self._answers[question]
+        return answer
 
     # Inputs
 
@@ -128,12 +145,37 @@ class Subject:
 
     def create(self, **overrides: Any) -> Any:
         """A fresh, unbuilt instance."""
-        return self.example.create(**overrides)
+        with self._step("create", plain=not overrides):
+            return self.example.create(**overrides)
+
+    @contextlib.contextmanager
+    def _step(self, *steps: str, plain: bool) -> Iterator[None]:
+        """Carry out a step on which other checks depend; where it failed once, block them.
+
+        Args:
+            *steps: The steps that must not have failed; the first is the one carried out.
+            plain: Whether it is carried out as the example says.
+        """
+        for step in steps:
+            if step in self._blocked:
+                raise Blocked(self._blocked[step])
+        try:
+            yield
+        except (Blocked, NotApplicable):
+            raise
+        except Exception as error:
+            if plain:
+                self._blocked[steps[0]] = error
+            cause = cause_of(error, self) if steps[0] == "trace" else None
+            if cause is not None and cause.traced:
+                self._blocked["trace"] = error
+            raise
 
     def make(self, **overrides: Any) -> Any:
         """A fresh instance, built by its first call."""
         instance = self.create(**overrides)
-        self.call(instance, self.arrays())
+        with self._step("call", plain=not overrides):
+            self.call(instance, self.arrays())
         return instance
 
     def make_symbolically(self, **overrides: Any) -> Any:
@@ -210,7 +252,9 @@ class Subject:
         settings = dict(self.example.call)
         if self.takes_training and training is not None:
             settings["training"] = training
-        return instance(*positional, **named, **settings)
+        symbolic = any(isinstance(array, keras.KerasTensor) for array in arrays.values())
+        with self._step("trace" if symbolic else "call", "call", plain=False):
+            return instance(*positional, **named, **settings)
 
     def arguments(self, arrays: Mapping[str | int, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Inputs as positional and keyword arguments, as the example gives them."""
@@ -234,14 +278,16 @@ class Subject:
         def call(*tensors: Tensor) -> Any:
             return self.call(instance, dict(zip(arrays, tensors, strict=True)))
 
-        outputs = whole_call(call)(*map(ops.convert_to_tensor, arrays.values()))
+        with self._step("trace", "call", plain=False):
+            outputs = whole_call(call)(*map(ops.convert_to_tensor, arrays.values()))
         return list(keras.tree.flatten(outputs))
 
     def differentiate(self, instance: Any, arrays: Mapping[str | int, Any]) -> Differential:
         """Gradients of the outputs' inner product with fixed random numbers, at inference."""
         own = instance is self.built
         differentiate = self._differentiate_built if own else self._differentiator(instance)
-        return differentiate(list(arrays.values()))
+        with self._step("trace", "call", plain=False):
+            return differentiate(list(arrays.values()))
 
     @functools.cached_property
     def _differentiate_built(self) -> Callable[[Sequence[Any]], Differential]:
@@ -277,7 +323,8 @@ class Subject:
         shapes = [spec.shape for spec in self.specs.values()]
         known = shapes == [array.shape for array in arrays.values()]
         function = call if known else whole_call(call)
-        return to_arrays(function(*map(ops.convert_to_tensor, arrays.values())))
+        with self._step("trace", "call", plain=False):
+            return to_arrays(function(*map(ops.convert_to_tensor, arrays.values())))
 
     def require_batched(self) -> None:
         """Leave checks that need a batch axis on every input."""

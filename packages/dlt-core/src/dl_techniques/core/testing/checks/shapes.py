@@ -43,7 +43,9 @@ def output_shape(subject: Subject) -> None:
         require(len(claimed) == len(actual), f"claims {len(claimed)} outputs, {len(actual)} come")
         for ours, theirs in zip(claimed, actual, strict=True):
             what = " of inputs of unknown length" if inner else ""
-            require(_agrees(ours, theirs), f"claims the shape {ours}{what}, {theirs} comes")
+            require(
+                _agrees(ours, theirs), f"`compute_output_shape` claims {ours}{what}, {theirs} comes"
+            )
 
 
 def _claimed_shapes(subject: Subject, *, unknown: bool) -> Any:
