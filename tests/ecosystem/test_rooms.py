@@ -15,7 +15,8 @@ LEVELS = (
     GROUND,
     ("contract",),
     ("registry",),
-    ("files", "parts", "project", "doctor"),
+    ("files", "parts", "project"),
+    ("doctor",),
     # `inspection` is the module path of the first release.
     ("testing", "inspection"),
     ("cli",),

@@ -49,7 +49,9 @@ def test_a_good_component_passes_and_its_checks_are_counted(site, capsys):
     install(site, "acme_good", Twice=("return 2 * inputs", ONE))
     assert main(["conformance", "acme_good", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert set(answer) == {"schema", "components", "checks", "failures", "errors"}
+    assert set(answer) == {
+        *("schema", "components", "checks", "failures", "errors", "problems"),
+    }
     (component,) = answer["components"]
     assert component["id"] == "acme_good>Twice"
     assert component["error"] is None

@@ -29,7 +29,6 @@ BROKEN = {
     "hook_raises": (HOOK + "def dl_doctor():\n    raise ValueError('bad day')", "bad day"),
     "hook_lies": (HOOK + "def dl_doctor():\n    return ['text']", "expected `Problem`s"),
     "command_raises": (HOOK + "def dl_commands(subparsers):\n    raise ValueError('no')", "no"),
-    "components_raise": (HOOK + "def dl_components():\n    raise ValueError('none')", "none"),
     "strange": (HOOK + "def dl_doctor():\n    return [Problem(1, 2, 3)]", "1: 2: 3"),
 }
 

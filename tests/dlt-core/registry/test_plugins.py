@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from dl_techniques.core.entry import Problem
-from dl_techniques.core.errors import UnknownComponent
 from dl_techniques.core.registry.plugins import Plugins
 from dl_techniques.core.registry.registry import Registry
 
@@ -125,15 +124,6 @@ def test_two_plugins_of_one_name_both_answer(site: Any) -> None:
     assert {first, second} <= set(answers(site.registry(), "dl_doctor"))
 
 
-def test_what_plugins_print_leaves_standard_output_clean(site: Any, capsys: Any) -> None:
-    loud = HEALTHY.replace("return", "print('calling')\n    return") + "\nprint('importing')\n"
-    assert plugin(site, "loud", loud) in answers(site.registry(), "dl_doctor")
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "importing" in captured.err
-    assert "calling" in captured.err
-
-
 def test_each_plugin_gets_its_own_copy_of_a_configuration(site: Any) -> None:
     def migrate(key: str) -> str:
         return HEAD + (
@@ -179,126 +169,6 @@ def test_notifications(site: Any, tmp_path: Any) -> None:
     [answer] = plugins.call("dl_model_loaded", model="model", provenance={})
     assert (answer.plugin.distribution, answer.value) == (talks, "heard")
     assert sys.modules[f"{package}.hooks"].calls == [("a.keras", {"k": 1}), "model"]
-
-
-FAMILY = (
-    HEAD
-    + """
-def make(number):
-    names = f"{package}>Dynamic{{number}}", f"{package}>Old{{number}}"
-    @component(names[0], kind="function", aliases=names[1:])
-    def part(x):
-        '''A part made in a loop.'''
-        return number * x
-    return part
-
-@hookimpl
-def dl_components():
-    return {answer}
-"""
-)
-
-
-def family(site: Any, answer: str = "[make(2), make(3)]", stem: str = "family") -> str:
-    return plugin(site, stem, FAMILY.format(package=site.name(stem), answer=answer))
-
-
-def test_a_dynamic_family(site: Any) -> None:
-    package = family(site)
-    registry = site.registry()
-    assert package not in repr(registry.list())
-    assert f"{package}.hooks" not in sys.modules, "a listing has imported a plugin"
-    listed = registry.list(dynamic=True, distribution=package)
-    assert [entry.id for entry in listed] == [f"{package}>Dynamic2", f"{package}>Dynamic3"]
-    assert listed[0].summary == "A part made in a loop."
-    assert listed[0].version == "1.0"
-    assert registry.load(f"{package}>Dynamic3")(4) == 12
-    assert registry.load(f"{package}>Old2")(4) == 8
-    assert registry.find("Dynamic2").id == f"{package}>Dynamic2"
-    with pytest.raises(UnknownComponent):
-        registry.find(f"{package}>Dynamic2", kind="layer")
-
-
-def test_find_consults_plugins_only_when_it_may(site: Any) -> None:
-    package = family(site)
-    registry = site.registry()
-    with pytest.raises(UnknownComponent):
-        registry.find(f"{package}>Dynamic2", dynamic=False)
-    assert f"{package}.hooks" not in sys.modules
-    assert registry.find(f"{package}>Dynamic2").distribution == package
-
-
-REFUSED = {
-    "number": ("[7, make(2)]", "declared with @component"),
-    "undeclared": ("[make, make(2)]", "declared with @component"),
-    "foreign": ("[foreign, make(2)]", "must live inside"),
-    "hostile": ("[Hostile(), make(2)]", "trap"),
-    "family": ("[ours, make(2)]", "namespace"),
-    "alias": ("[strange, make(2)]", "another namespace"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_a_dynamic_component_that_is_refused(site: Any, case: str) -> None:
-    answer, cause = REFUSED[case]
-    healthy = site.healthy()
-    package = site.name("family")
-    extra = f"""
-import string
-@component("{package}>Foreign", kind="function")
-def foreign(x): return x
-foreign.__module__ = "string"
-@component("dl_techniques>Stolen{site.serial}", kind="function")
-def ours(x): return x
-@component("{package}>Strange", kind="function", aliases=("other>Strange",))
-def strange(x): return x
-class Hostile:
-    @property
-    def __dict__(self): raise RuntimeError("trap")
-"""
-    plugin(site, "family", FAMILY.format(package=package, answer=answer) + extra)
-    registry = site.registry()
-    listed = {entry.id for entry in registry.list(dynamic=True)}
-    assert {f"{package}>Dynamic2", healthy} <= listed
-    assert len([name for name in listed if name.startswith((package, "dl_techniques>Stolen"))]) == 1
-    [problem] = of(registry.problems, package)
-    assert cause in problem.message
-    assert "dl_components" in problem.message
-
-
-def test_a_static_component_takes_its_identifier_first(site: Any) -> None:
-    package = site.name("family")
-    static = site.healthy("static", id=f"{package}>Dynamic2")
-    family(site)
-    registry = site.registry()
-    assert registry.find(static).distribution == site.name("static")
-    ids = [entry.id for entry in registry.list(dynamic=True)]
-    assert ids.count(static) == 1
-    assert f"{package}>Dynamic3" in ids
-    assert "already declared" in of(registry.problems, package)[0].message
-
-
-def test_a_plugin_that_asks_the_registry_while_it_is_asked(site: Any) -> None:
-    package = site.name("family")
-    asks = """
-def ask():
-    from dl_techniques.core import registry
-    try:
-        registry.find("nothing>Here")
-    except LookupError:
-        return [make(2)]
-"""
-    plugin(site, "family", FAMILY.format(package=package, answer="ask()") + asks)
-    registry = site.registry()
-    # The process-wide registry, which the plugin asks, is the one that asks the plugin.
-    from dl_techniques.core import registry as shared
-
-    shared.refresh()
-    try:
-        assert shared.find(f"{package}>Dynamic2").distribution == package
-        assert registry.find(f"{package}>Dynamic2").distribution == package
-    finally:
-        shared.refresh()
 
 
 def test_plugins_may_be_objects(site: Any) -> None:

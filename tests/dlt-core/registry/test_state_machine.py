@@ -156,7 +156,7 @@ class Machine(RuleBasedStateMachine):
             claimants = self.claimants(key)
             if not claimants:
                 with pytest.raises(UnknownComponent):
-                    self.registry.find(key, dynamic=False)
+                    self.registry.find(key)
             elif len(claimants) > 1:
                 with pytest.raises(AmbiguousComponent) as refusal:
                     self.registry.find(key)

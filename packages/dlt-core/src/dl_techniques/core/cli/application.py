@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dl_techniques.core.__about__ import __version__
-from dl_techniques.core.cli.output import UserError, complain
+from dl_techniques.core.cli.output import UserError, complain, stdout_diverted
 
 # Command -> (module, help). A command's module is imported only when it is the one asked for:
 # `list` must cost little more than reading the entry points.
@@ -95,7 +95,8 @@ def _add_commands_of_plugins(
     """Import plugins, which no built-in command does: they may bring further ones."""
     from dl_techniques.core.registry.registry import registry
 
-    registry.plugins.call("dl_commands", subparsers=subparsers)
+    with stdout_diverted():
+        registry.plugins.call("dl_commands", subparsers=subparsers)
     for problem in registry.plugins.problems:
         complain(str(problem))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
-from dl_techniques.core.cli.output import UserError, say, say_json
+from dl_techniques.core.cli.output import UserError, complain, say, say_json, stdout_diverted
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import UnknownComponent
-from dl_techniques.core.registry.importing import stdout_diverted
+from dl_techniques.core.project.drift import drift_problems
+from dl_techniques.core.project.namespaces import namespace_warnings
 from dl_techniques.core.registry.registry import registry
 from dl_techniques.core.text import describe_error
 
@@ -50,11 +51,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check one component or all of a distribution; 1 if a check fails or none was run.
 
+    A manifest that differs from the source of an editable installation is a failure, too: what
+    it lacks would not be checked.
+
     Args:
         options: The parsed arguments.
     """
+    entries = _entries(options.target)
+    problems = [
+        problem
+        for distribution in sorted({entry.distribution for entry in entries})
+        for problem in drift_problems(distribution)
+    ]
+    for line in (*map(str, problems), *_namespace_warnings(entries)):
+        complain(line)
     outcomes = []
-    for entry in _entries(options.target):
+    for entry in entries:
         outcome = _check(entry, options.only)
         outcomes.append(outcome)
         if not options.json:
@@ -64,13 +76,19 @@ def run(options: argparse.Namespace) -> int:
     errors = sum(outcome.error is not None for outcome in outcomes)
     if options.json:
         components = [_record(outcome) for outcome in outcomes]
-        say_json(components=components, checks=checks, failures=failures, errors=errors)
+        say_json(
+            components=components,
+            checks=checks,
+            failures=failures,
+            errors=errors,
+            problems=[problem._asdict() for problem in problems],
+        )
     else:
         say(
             f"{len(outcomes)} component(s), {checks} checks, {failures} failures, "
             f"{errors} could not be checked"
         )
-    return int(failures > 0 or errors > 0)
+    return int(failures > 0 or errors > 0 or bool(problems))
 
 
 def _entries(target: str) -> list[Entry]:
@@ -80,9 +98,20 @@ def _entries(target: str) -> list[Entry]:
     try:
         return [registry.find(target)]
     except UnknownComponent as error:
-        raise UserError(
-            f"No distribution {target!r} with components is installed. {error}"
-        ) from error
+        lines = [f"No distribution {target!r} with components is installed. {error}"]
+        lines += [str(problem) for problem in drift_problems()]
+        raise UserError("\n".join(lines)) from error
+
+
+def _namespace_warnings(entries: list[Entry]) -> list[str]:
+    packages: dict[str, list[str]] = {}
+    for entry in entries:
+        packages.setdefault(entry.object.partition(".")[0], []).append(entry.id)
+    return [
+        f"warning: {warning}"
+        for package, identifiers in packages.items()
+        for warning in namespace_warnings(package, identifiers)
+    ]
 
 
 def _check(entry: Entry, only: list[str] | None) -> Outcome:

@@ -7,11 +7,10 @@ import itertools
 import math
 from typing import Any, Final
 
-from dl_techniques.core.cli.output import say, say_json
+from dl_techniques.core.cli.output import say, say_json, stdout_diverted
 from dl_techniques.core.contract.example import Fresh
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import ComponentError
-from dl_techniques.core.registry.importing import stdout_diverted
 from dl_techniques.core.registry.listing import Listing
 from dl_techniques.core.registry.registry import registry
 from dl_techniques.core.text import describe_error
@@ -53,7 +52,8 @@ def _details(entry: Entry) -> dict[str, Any]:
     """What only the imported object tells."""
     import inspect
 
-    target = registry.load(entry.id)
+    with stdout_diverted():
+        target = registry.load(entry.id)
     try:
         with stdout_diverted():
             examples = [_plain(dict(example.config)) for example in _examples(target)]

@@ -20,9 +20,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", help="only components with this tag")
     parser.add_argument("--distribution", help="only components of this distribution")
     parser.add_argument("--search", help="only components that mention all these words")
-    parser.add_argument(
-        "--dynamic", action="store_true", help="import plugins and add what they make at run time"
-    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(func=run)
 
@@ -38,7 +35,6 @@ def run(options: argparse.Namespace) -> int:
         tag=options.tag,
         distribution=options.distribution,
         search=options.search,
-        dynamic=options.dynamic,
     )
     problems = registry.problems
     if options.json:

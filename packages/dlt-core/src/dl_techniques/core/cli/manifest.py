@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dl_techniques.core.cli.output import complain, say
+from dl_techniques.core.project.namespaces import namespace_warnings
 from dl_techniques.core.project.owners import generate_owners
-from dl_techniques.core.project.scan import Generated, Package, find_packages, generate_all
+from dl_techniques.core.project.scan import Generated, Package, find_packages, generate_all, scan
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,9 @@ def check(options: argparse.Namespace) -> int:
 
 def _generated(packages: Sequence[Package]) -> list[Generated]:
     files = generate_all(packages)
+    for package in packages:
+        for warning in namespace_warnings(package.name, [record.id for record in scan(package)]):
+            complain(f"warning: {warning}")
     return files + generate_owners(packages[0].folder, files)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Any, Final
@@ -14,6 +15,11 @@ SCHEMA: Final = 1
 
 class UserError(Exception):
     """A mistake of the user's that a command noticed; its text is all that is shown."""
+
+
+def stdout_diverted() -> contextlib.AbstractContextManager[object]:
+    """Send what foreign code prints to standard error, so that it does not mix with the answer."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def say(text: str = "") -> None:

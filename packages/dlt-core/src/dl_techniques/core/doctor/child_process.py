@@ -107,7 +107,6 @@ def _ask_plugins() -> list[Problem]:
 
     answers = registry.plugins.call("dl_doctor")
     registry.plugins.call("dl_commands", subparsers=argparse.ArgumentParser().add_subparsers())
-    registry.list(dynamic=True)
     return [*registry.problems, *(problem for answer in answers for problem in answer.value)]
 
 

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from dl_techniques.core.__about__ import __version__
 from dl_techniques.core.doctor.child_process import IMPORT, PLUGINS, Task, probe
 from dl_techniques.core.entry import Entry, Problem
+from dl_techniques.core.project.drift import drift_problems
 from dl_techniques.core.registry.conflicts import claim
 from dl_techniques.core.registry.discovery import discover
 from dl_techniques.core.registry.distributions import PLUGINS_GROUP, foreign_core, survey
@@ -57,6 +58,8 @@ def diagnose(
 ) -> Diagnosis:
     """Look at versions, metadata, manifests, conflicts and plugins; if asked, import components.
 
+    Manifests of editable installations are compared with their source.
+
     Args:
         imports: Whether to import each component.
         seconds: How long a plugin's answer, or the import of one component, may take.
@@ -70,6 +73,7 @@ def diagnose(
     found = discover()
     claims = claim(found.entries)
     problems = [*stack_problems(versions), *foreign_core(), *found.problems, *claims.problems]
+    problems += drift_problems()
     problems += plugin_problems(seconds=seconds, progress=progress)
     imported = None
     if imports:

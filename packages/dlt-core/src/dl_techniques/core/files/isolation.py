@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.files.limits import LIMITS, Limits
-from dl_techniques.core.registry.importing import import_object
+from dl_techniques.core.lazy import import_address
 from dl_techniques.core.text import describe_error, short_repr, size_text
 
 # The child looks for modules where its parent does, and not in the working directory.
@@ -134,7 +134,7 @@ def answer(
         _limit_cpu(bounds.seconds)
         outcome, message = "loaded", ""
         try:
-            objects = {name: import_object(address) for name, address in custom_objects.items()}
+            objects = {name: import_address(address) for name, address in custom_objects.items()}
             load_model(path, custom_objects=objects, limits=bounds, **options)
         except ModelFileError as error:
             outcome, message = "refused", str(error)

@@ -80,8 +80,8 @@ def _order(entry: Entry) -> tuple[str, str, str, str, str]:
 
 
 def _problems(key: str, entries: list[Entry]) -> list[Problem]:
-    parties = " and ".join(
-        f"{entry.distribution} {entry.version} as {entry.object}" for entry in entries
+    message = (
+        f"{key!r} is claimed by {len(entries)} distributions; asking for it is refused until one "
+        f"is removed:\n{describe_claimants(entries)}"
     )
-    message = f"{key!r} is claimed by {parties}; asking for it is refused until one is removed"
-    return [Problem(entry.distribution, "conflict", message, entry.location) for entry in entries]
+    return [Problem(entry.distribution, "conflict", message) for entry in entries]

@@ -17,7 +17,7 @@ time; whatever one of them raises becomes a `Problem` and affects no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
@@ -32,18 +32,6 @@ PROJECT: Final = "dl_techniques"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of the same name."""
-
-
-@hookspec
-def dl_components() -> Iterable[Callable[..., Any]]:  # type: ignore[empty-body]  # a signature
-    """Components that cannot be declared statically, such as a family made in a loop.
-
-    They are declared with `@component` like all others, and live in the plugin's own import
-    package. Prefer a `components.json`: these cost an import to be seen.
-
-    Returns:
-        Declared classes or functions.
-    """
 
 
 @hookspec

@@ -8,7 +8,9 @@ and every load and every call is guarded: a fault is a `Problem` and stops nothi
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
+import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -18,7 +20,6 @@ import pluggy
 from dl_techniques.core.entry import Problem
 from dl_techniques.core.registry import hooks
 from dl_techniques.core.registry.distributions import PLUGINS_GROUP, EntryPoint, Provider, survey
-from dl_techniques.core.registry.importing import import_object, stdout_diverted
 from dl_techniques.core.text import describe_error
 
 _NAME = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
@@ -103,9 +104,8 @@ class Plugins:
             if not caller.get_hookimpls():
                 continue
             try:
-                with stdout_diverted():
-                    own = {name: _copy(value) for name, value in arguments.items()}
-                    values = [_CHECKS[hook](value) for value in caller(**own)]
+                own = {name: _copy(value) for name, value in arguments.items()}
+                values = [_CHECKS[hook](value) for value in caller(**own)]
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -125,7 +125,8 @@ class Plugins:
             match = _VALUE.fullmatch(entry_point.value)
             if match is None:
                 raise ValueError("the value must read `module` or `module:object`")
-            target = import_object(f"{match[1]}:{match[2]}" if match[2] else match[1])
+            module = importlib.import_module(match[1])
+            target = operator.attrgetter(match[2])(module) if match[2] else module
             manager.register(target, name=entry_point.name)
             implemented = manager.get_hookcallers(target) or []
         except KeyboardInterrupt:
@@ -179,7 +180,6 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
-    "dl_components": _items,
     "dl_migrate_config": _mapping,
     "dl_model_saved": _anything,
     "dl_model_loaded": _anything,

@@ -20,6 +20,7 @@ from dl_techniques.core.errors import (
     RegistryProblems,
     UnknownComponent,
 )
+from dl_techniques.core.lazy import import_address
 from dl_techniques.core.registry.conflicts import Claims, claim, describe_claimants
 from dl_techniques.core.registry.discovery import discover
 from dl_techniques.core.registry.distributions import (
@@ -32,7 +33,6 @@ from dl_techniques.core.registry.listing import Listing
 from dl_techniques.core.text import describe_error
 
 if TYPE_CHECKING:
-    from dl_techniques.core.registry.dynamic import Dynamic
     from dl_techniques.core.registry.plugins import Plugins
 
 STRICT_VARIABLE = "DL_TECHNIQUES_STRICT"
@@ -73,9 +73,7 @@ class Registry:
         self._lock = threading.RLock()
         self._snapshot: _Snapshot | None = None
         self._plugins: Plugins | None = None
-        self._dynamic: Dynamic | None = None
         self._import_problems: dict[str, Problem] = {}
-        self._collecting = threading.local()
 
     def list(
         self,
@@ -84,7 +82,6 @@ class Registry:
         tag: str | None = None,
         distribution: str | None = None,
         search: str | None = None,
-        dynamic: bool = False,
     ) -> Listing:
         """The installed components, sorted by identifier; every filter narrows.
 
@@ -93,7 +90,6 @@ class Registry:
             tag: A word that the component is tagged with.
             distribution: The distribution that provides it.
             search: Words that must all occur in identifier, summary, tags, paper or aliases.
-            dynamic: Whether to import plugins and add the components that they make at run time.
 
         Returns:
             The entries; it shows itself as a table.
@@ -106,9 +102,6 @@ class Registry:
         _require_texts(tag=tag, distribution=distribution, search=search)
         _require_kind(kind)
         entries: Iterable[Entry] = self._current().claims.entries
-        if dynamic:
-            made = self._made()
-            entries = sorted((*entries, *(made.claims.entries if made else ())))
         owner = None if distribution is None else normalize(distribution)
         words = (search or "").casefold().split()
         return Listing(
@@ -120,13 +113,12 @@ class Registry:
             and (not words or _mentions(entry, words))
         )
 
-    def find(self, id: str, *, kind: str | None = None, dynamic: bool = True) -> Entry:
-        """The entry of a component; imports it not.
+    def find(self, id: str, *, kind: str | None = None) -> Entry:
+        """Return a component's entry without importing it.
 
         Args:
             id: Its identifier, one of its aliases, or its bare name if that is unique.
             kind: Consider only components of this kind.
-            dynamic: Whether to import plugins, and ask them, when no manifest declares it.
 
         Raises:
             TypeError: If `id` is not a text.
@@ -141,9 +133,6 @@ class Registry:
         matches = self._current().claims.matches(id, kind)
         if not matches:
             matches = self._current(again=True).claims.matches(id, kind)
-        if not matches and dynamic:
-            made = self._made()
-            matches = made.claims.matches(id, kind) if made else ()
         if not matches:
             raise self._unknown(id, kind)
         if len(matches) > 1:
@@ -172,11 +161,7 @@ class Registry:
             AmbiguousComponent: See `find`.
         """
         entry = self.find(id)
-        made = self._dynamic
-        if made is not None and entry in made.objects:
-            target = made.objects[entry]
-        else:
-            target = self._import(entry)
+        target = self._import(entry)
         try:
             _require_same_declaration(entry, target)
         except ComponentError:
@@ -215,7 +200,6 @@ class Registry:
         with self._lock:
             self._snapshot = None
             self._plugins = None
-            self._dynamic = None
             self._import_problems.clear()
 
     @property
@@ -224,8 +208,6 @@ class Registry:
         found = self._take_snapshot(again=False).problems
         if self._plugins is not None:
             found += self._plugins.problems
-        if self._dynamic is not None:
-            found += self._dynamic.problems
         return found + tuple(self._import_problems.values())
 
     @property
@@ -270,26 +252,9 @@ class Registry:
         variables = tuple(os.environ.get(name) for name in (ALLOWED_VARIABLE, DISABLED_VARIABLE))
         return folders, variables, [_modified(file) for file in (*folders, *sorted(files))]
 
-    def _made(self) -> Dynamic | None:
-        """The dynamic components; `None` while they are being collected."""
-        # A plugin may ask the registry while it is asked itself: it sees the static ones only.
-        if getattr(self._collecting, "busy", False):
-            return None
-        if self._dynamic is None:
-            from dl_techniques.core.registry.dynamic import collect
-
-            self._collecting.busy = True
-            try:
-                self._dynamic = collect(self.plugins, self._current().claims)
-            finally:
-                self._collecting.busy = False
-        return self._dynamic
-
     def _import(self, entry: Entry) -> Any:
-        from dl_techniques.core.registry.importing import import_object
-
         try:
-            target = import_object(entry.object)
+            target = import_address(entry.object)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -321,10 +286,7 @@ class Registry:
     def _unknown(self, id: str, kind: str | None) -> UnknownComponent:
         from dl_techniques.core.registry.suggestions import unknown_component
 
-        made = self._dynamic
         entries = self._take_snapshot(again=False).claims.entries
-        if made is not None:
-            entries += made.claims.entries
         return unknown_component(id, kind, entries, self.problems)
 
 

@@ -35,6 +35,9 @@ def unknown_component(
     owner = None if others else owner_of(id)
     if owner is not None:
         lines.append(_remedy(owner, entries))
+    namespaces = {entry.namespace for entry in entries}
+    if not owner and ">" in id and id.partition(">")[0] in namespaces:
+        lines.append("If you have just declared it, run: dl-techniques manifest write")
     nearest = nearest_identifiers(id, entries, kind)
     if nearest:
         lines.append(f"Nearest: {', '.join(nearest)}.")

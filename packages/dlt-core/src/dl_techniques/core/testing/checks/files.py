@@ -47,7 +47,7 @@ def fresh_process(subject: Subject) -> None:
     if subject.declaration is None:
         raise NotApplicable("it is not declared with @component")
     try:
-        registry.find(subject.id, dynamic=False)
+        registry.find(subject.id)
     except DLTechniquesError as error:
         raise NotApplicable("no installed distribution declares it") from error
     model = _model(subject)
