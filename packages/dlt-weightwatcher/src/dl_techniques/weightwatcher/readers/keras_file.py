@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import h5py
+import numpy as np
 
-from dl_techniques.core.files.global_heap import fault
+from dl_techniques.weightwatcher.readers.hdf5 import Content, Dataset, Extent, read_content
+from dl_techniques.weightwatcher.readers.hdf5_chunks import Chunks
 from dl_techniques.weightwatcher.readers.keras_names import (
     Facts,
     attention_equation,
@@ -20,7 +22,7 @@ from dl_techniques.weightwatcher.readers.keras_names import (
     variable_name,
 )
 from dl_techniques.weightwatcher.readers.keras_order import ordered_groups
-from dl_techniques.weightwatcher.readers.natural_order import natural
+from dl_techniques.weightwatcher.readers.limits import shown
 from dl_techniques.weightwatcher.readers.quantized import Named, join_scale
 from dl_techniques.weightwatcher.readers.values import (
     Held,
@@ -34,8 +36,6 @@ from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceEr
 from dl_techniques.weightwatcher.readers.zip_member import data_offset
 
 _WEIGHTS: Final = "model.weights.h5"
-_DEPTH: Final = 64
-_OBJECTS: Final = 1_000_000
 _CONFIG_LIMIT: Final = 1 << 28
 _INFLATION: Final = 100
 
@@ -52,6 +52,8 @@ class _Content(NamedTuple):
     names: dict[str, str]
     """Group -> the name that its layer has."""
     skipped: list[Skipped]
+    attributes: Mapping[str, Any]
+    """Those of the file itself."""
 
 
 def read_keras(path: Path) -> Source:
@@ -94,7 +96,8 @@ def read_h5(path: Path) -> Source:
     Raises:
         SourceError: If it is damaged.
     """
-    return _source(path, [_read_h5(path, 0, None)], _legacy_layers(path))
+    content = _read_h5(path, 0, None)
+    return _source(path, [content], _legacy_layers(path, content.attributes))
 
 
 def read_shards(path: Path) -> Source:
@@ -128,85 +131,62 @@ def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) ->
     # It is taken into memory: a small file must not fill it. Weights hardly shrink.
     if info.file_size > _INFLATION * max(info.compress_size, 1 << 20):
         raise SourceError(f"{path} is {info.file_size:,} bytes of weights when it is unpacked.")
-    return _walk(io.BytesIO(archive.read(info)), None, 0)
+    data = io.BytesIO(archive.read(info))
+    found = read_content(data, info.file_size, str(path))
+    return _with_values(found, lambda dataset: _held(data, dataset))
 
 
 def _read_h5(path: Path, offset: int, size: int | None) -> _Content:
-    # The HDF5 library hangs on some damaged files, where nothing can interrupt it.
-    heap = fault(path)
-    if heap is not None:
-        raise SourceError(f"{path} {heap}")
     with Window(path, offset, size) as window:
-        try:
-            return _walk(window, path, offset)
-        except SourceError:
-            raise
-        # The library reports damage as OSError, KeyError, RuntimeError, ValueError and more.
-        except Exception as error:
-            raise SourceError(f"{path} is damaged: {error}") from error
+        found = read_content(window, window.size, str(path))
+    return _with_values(found, lambda dataset: _in_file(path, offset, dataset))
 
 
-def _walk(file: Any, path: Path | None, offset: int) -> _Content:
-    content = _Content([], {}, [])
-    seen: set[Any] = set()
+def _with_values(found: Content, values: Callable[[Dataset], Values]) -> _Content:
+    """The data sets in the order of the model, with their numbers."""
+    content = _Content([], {}, [], found.attributes.get("", {}))
+    for name, attributes in found.attributes.items():
+        if "name" in attributes and name.split("/")[-1] == "vars":
+            content.names[name.rpartition("/")[0]] = _text(attributes["name"])
     places: dict[str, int] = {}
-    with h5py.File(file, "r") as opened:
-        for name, item in _items(opened, "", seen, 0):
-            if isinstance(item, h5py.Group):
-                if "name" in item.attrs and name.split("/")[-1] == "vars":
-                    content.names[name.rpartition("/")[0]] = str(item.attrs["name"])
-                continue
-            group = name.rpartition("/")[0]
-            places.setdefault(group, h5py.h5o.get_info(item.id).addr)
-            try:
-                content.datasets.append(_Dataset(name, _values(item, path, offset)))
-            except ValueError as error:
-                shape = tuple(item.shape or ())
-                content.skipped.append(Skipped(name, shape, str(item.dtype), str(error)))
+    for dataset in found.datasets:
+        places.setdefault(dataset.name.rpartition("/")[0], dataset.place)
+        if isinstance(dataset.content, str):
+            shape = shown(dataset.shape)
+            content.skipped.append(Skipped(dataset.name, shape, dataset.dtype, dataset.content))
+        else:
+            content.datasets.append(_Dataset(dataset.name, values(dataset)))
     ranks = ordered_groups(places)
     content.datasets.sort(key=lambda dataset: ranks[dataset.name.rpartition("/")[0]])
     return content
 
 
-def _items(group: Any, prefix: str, seen: set[Any], depth: int) -> Iterator[tuple[str, Any]]:
-    """All groups and datasets, once each, by hard links only, in the order of natural names."""
-    if depth > _DEPTH or len(seen) > _OBJECTS:
-        raise SourceError("the file is nested too deep or holds too much.")
-    for key in sorted(group, key=natural):
-        name = f"{prefix}/{key}" if prefix else key
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise SourceError(f"{name} is a link to something else.")
-        item = group[key]
-        place = h5py.h5o.get_info(item.id).addr
-        if place in seen:
-            continue
-        seen.add(place)
-        yield name, item
-        if isinstance(item, h5py.Group):
-            yield from _items(item, name, seen, depth + 1)
+def _in_file(path: Path, offset: int, dataset: Dataset) -> Values:
+    content = dataset.content
+    if isinstance(content, Extent):
+        swapped = not np.dtype(content.dtype).isnative
+        return Mapped(path, offset + content.offset, dataset.shape, dataset.dtype, swapped=swapped)
+    if isinstance(content, Chunks):
+        return Stored(path, offset, dataset.name, dataset.dtype, content)
+    return _as_held(content, dataset)
 
 
-def _values(item: Any, path: Path | None, offset: int) -> Values:
-    dtype = str(item.attrs.get("dtype", "")) or item.dtype.name
-    dtype = item.dtype.name if item.dtype.kind in "fiub" else dtype
-    numpy_dtype(dtype)
-    if item.dtype.kind not in "fiubV" or item.shape is None:
-        raise ValueError("not an array of numbers")
-    shape = tuple(item.shape)
-    plist = item.id.get_create_plist()
-    if plist.get_external_count() or item.is_virtual:
-        raise SourceError(f"{item.name} keeps its content in another file.")
-    plain = plist.get_layout() == h5py.h5d.CONTIGUOUS and not plist.get_nfilters()
-    begin = item.id.get_offset() if plain else None
-    if begin is not None and path is not None and item.dtype.isnative:
-        values = Mapped(path, offset + begin, shape, dtype)
-        if offset + begin + values.nbytes > path.stat().st_size:
-            raise SourceError(f"{path} is cut off.")
-        return values
-    if path is None or item.dtype.kind == "V":
-        array = item[()]
-        return Held(array.view(numpy_dtype(dtype)) if item.dtype.kind == "V" else array)
-    return Stored(path, offset, item.name, shape, dtype)
+def _held(file: Any, dataset: Dataset) -> Values:
+    content = dataset.content
+    if isinstance(content, Extent):
+        flat = np.frombuffer(
+            file.getbuffer(), content.dtype, math.prod(content.shape), content.offset
+        )
+        return _as_held(flat.reshape(content.shape), dataset)
+    return _as_held(content.read(file) if isinstance(content, Chunks) else content, dataset)
+
+
+def _as_held(content: Any, dataset: Dataset) -> Held:
+    return Held(content.view(numpy_dtype(dataset.dtype)) if content.dtype.kind == "V" else content)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _source(path: Path, contents: list[_Content], layers: Mapping[str, Facts]) -> Source:
@@ -272,11 +252,10 @@ def _readable(owner: str, names: Mapping[str, str]) -> str:
     return "/".join(found)
 
 
-def _legacy_layers(path: Path) -> dict[str, Facts]:
+def _legacy_layers(path: Path, attributes: Mapping[str, Any]) -> dict[str, Facts]:
     """The classes of a legacy .h5 model, whose configuration is an attribute."""
+    text = attributes.get("model_config")
     try:
-        with h5py.File(path, "r") as file:
-            text = file.attrs.get("model_config")
-            return layers_of_config(text) if isinstance(text, str) else {}
-    except (OSError, ValueError, RecursionError) as error:
+        return layers_of_config(_text(text)) if isinstance(text, str | bytes) else {}
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is damaged: {error}") from error

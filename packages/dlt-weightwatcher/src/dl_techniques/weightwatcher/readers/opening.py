@@ -140,19 +140,24 @@ def _open_folder(folder: Path, scaling: float | None) -> Source:
         if (folder / name).is_file():
             return _open_index(folder / name, scaling)
     for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.npz"):
-        files = sorted(folder.glob(pattern), key=lambda file: natural(file.name))
+        files = sorted(_regular(folder, pattern), key=lambda file: natural(file.name))
         files = [file for file in files if file.name != "training_args.bin"]
         if files:
             reads = [_require(file)(file) for file in files]
             return _flat_source(reads, folder.name or str(folder), folder, scaling)
     for pattern in ("*.keras", "*.weights.json", "*.weights.h5", "*.h5", "*.onnx"):
-        found = sorted(folder.glob(pattern))
+        found = sorted(_regular(folder, pattern))
         if len(found) == 1:
             return _open_path(found[0], scaling)
         if found:
             names = ", ".join(file.name for file in found[:5])
             raise SourceError(f"{folder} holds several models: {names}. Name one of them.")
     raise SourceError(f"{folder} holds no file of weights.")
+
+
+def _regular(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder; reading a pipe or a device would wait for ever."""
+    return [path for path in folder.glob(pattern) if path.is_file()]
 
 
 def _open_index(index: Path, scaling: float | None) -> Source:

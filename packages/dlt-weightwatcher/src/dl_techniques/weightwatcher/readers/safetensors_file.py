@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
+from dl_techniques.weightwatcher.readers.limits import fault_of_shape, shown
 from dl_techniques.weightwatcher.readers.values import Mapped, Values, numpy_dtype
 from dl_techniques.weightwatcher.readers.weight import Skipped, SourceError
 
@@ -59,6 +60,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Values], list[Skipped]]:
         if name == "__metadata__":
             continue
         shape, code, first, last = _parts(path, name, record)
+        fault = fault_of_shape(shape)
+        if fault is not None:
+            skipped.append(Skipped(name, shown(shape), code, fault))
+            continue
         if code not in _DTYPES:
             skipped.append(Skipped(name, shape, code, f"values of the type {code} are not read"))
             continue

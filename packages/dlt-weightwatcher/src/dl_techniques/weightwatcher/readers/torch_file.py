@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.readers.array import Array
 from dl_techniques.weightwatcher.readers.values import Held, Mapped, Values, numpy_dtype
 from dl_techniques.weightwatcher.readers.weight import Skipped, SourceError
 from dl_techniques.weightwatcher.readers.zip_member import data_offset

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.readers.array import Array
+from dl_techniques.weightwatcher.readers.hdf5_chunks import Chunks
 
 
 class Values(Protocol):
@@ -101,10 +102,13 @@ class Mapped:
     shape: tuple[int, ...]
     dtype: str
     fortran: bool = False
+    swapped: bool = False
+    """Whether the bytes of each number stand in the other order than this machine's."""
 
     def read(self) -> Array:
         """A read-only memory map."""
         dtype = numpy_dtype(self.dtype)
+        dtype = dtype.newbyteorder() if self.swapped else dtype
         if not math.prod(self.shape):
             return np.empty(self.shape, dtype)
         order = "F" if self.fortran else "C"
@@ -127,20 +131,32 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Stored:
-    """A dataset of an HDF5 file whose bytes cannot be mapped: compressed or in chunks."""
+    """A data set of an HDF5 file whose bytes cannot be mapped: it is stored in chunks.
+
+    Args:
+        path: The file.
+        offset: Where the HDF5 file begins in it.
+        name: The name of the data set.
+        dtype: The name of its type.
+        chunks: Where its parts are.
+    """
 
     path: Path
     offset: int
     name: str
-    shape: tuple[int, ...]
     dtype: str
+    chunks: Chunks
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape."""
+        return self.chunks.shape
 
     def read(self) -> Array:
-        """The whole dataset."""
-        import h5py
-
-        with Window(self.path, self.offset) as window, h5py.File(window, "r") as file:
-            return np.asarray(file[self.name][()])
+        """The whole data set."""
+        with Window(self.path, self.offset) as window:
+            array = self.chunks.read(window)
+        return array.view(numpy_dtype(self.dtype)) if array.dtype.kind == "V" else array
 
     def identity(self) -> Hashable:
         """The file and the name in it."""
@@ -282,7 +298,7 @@ class Window(io.RawIOBase):
         super().__init__()
         self._file = path.open("rb")
         self._offset = offset
-        self._size = path.stat().st_size - offset if size is None else size
+        self.size = path.stat().st_size - offset if size is None else size
         self._file.seek(offset)
 
     def readable(self) -> bool:
@@ -300,7 +316,7 @@ class Window(io.RawIOBase):
             position: Where to.
             whence: Relative to the start, the current position or the end.
         """
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self.size}[whence]
         return self._file.seek(self._offset + origin + position) - self._offset
 
     def tell(self) -> int:
@@ -314,7 +330,7 @@ class Window(io.RawIOBase):
             buffer: Where to.
         """
         view = memoryview(buffer).cast("B")
-        return self._file.readinto(view[: max(0, self._size - self.tell())])
+        return self._file.readinto(view[: max(0, self.size - self.tell())])
 
     def close(self) -> None:
         """Close the file."""
