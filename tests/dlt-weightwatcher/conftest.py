@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,14 @@ def weights(heavy):
         "conv": rng.standard_t(4, (3, 3, 16, 24)).astype("float32"),
         "bias": np.ones(100, "float32"),
     }
+
+
+@pytest.fixture
+def hidden_torchvision(monkeypatch):
+    """Let transformers import where torchvision is installed for another build of torch."""
+    real = importlib.util.find_spec
+
+    def find(name, *arguments):
+        return None if name.partition(".")[0] == "torchvision" else real(name, *arguments)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)

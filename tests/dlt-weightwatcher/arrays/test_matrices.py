@@ -38,8 +38,8 @@ def test_kernels_of_both_layouts_are_slices_over_taps(taps):
 
 
 def test_unknown_layouts_are_guessed_and_can_be_told():
-    assert parts((3, 3, 16, 24), layout="unknown")[0] == [("", 9, 24, 16)]
-    assert parts((24, 16, 3, 3), layout="unknown")[0] == [("", 9, 24, 16)]
+    assert parts((3, 3, 16, 24), path="w", layout="unknown")[0] == [("", 9, 24, 16)]
+    assert parts((24, 16, 3, 3), path="w", layout="unknown")[0] == [("", 9, 24, 16)]
     assert parts((24, 16, 3, 3), layout="unknown", conv_layout="hwio")[0] == [("", 24 * 16, 3, 3)]
 
 
@@ -105,7 +105,7 @@ def test_recurrent_kernels_are_split_by_gate():
 
 
 @pytest.mark.parametrize(
-    "path", ["h.0.attn.c_attn.weight", "attn.in_proj_weight", "blk.qkv.weight"]
+    "path", ["h.0.attn.c_attn.weight", "attn.in_proj_weight", "blocks.0.attn.qkv.weight"]
 )
 def test_packed_attention_is_split_in_three(path):
     for shape in ((96, 32), (32, 96)):

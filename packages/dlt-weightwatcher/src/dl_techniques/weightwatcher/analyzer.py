@@ -42,6 +42,7 @@ def analyze_model(
     conv_layout: str = "auto",
     rnn: str = "gates",
     attention: str = "matrix",
+    experts: str = "pooled",
     precision: str = "float64",
     method: str = "auto",
     device: str | None = None,
@@ -92,6 +93,8 @@ def analyze_model(
             the source says, or guesses from the shape.
         rnn: `gates` analyses each gate of a recurrent kernel, `whole` the kernel.
         attention: `matrix` joins the heads of a projection, `heads` analyses each.
+        experts: `pooled` takes the eigenvalues of all experts of a tensor together, `each` makes
+            a row of each expert.
         precision: `float64` or `float32`; the latter is faster, and repeats a layer in
             double precision where the fit hangs on the last digits.
         method: `gram`, `svd`, or `auto`, which takes the SVD for small eigenvalues of float64.
@@ -269,6 +272,7 @@ def _layer(job: Job, finding: Finding, work: Work, key: str = "") -> Layer:
         "path": job.weight.path,
         "alias_of": work.aliases.get(job.weight.path, []),
         **finding.row,
+        "note": "; ".join(filter(None, (job.weight.note, job.part.note))),
     }
     return Layer(row, finding.evals, key)
 

@@ -40,6 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", action="append", metavar="GLOB", help="not these weights")
     parser.add_argument("--base", metavar="SOURCE", help="analyse the change from this model")
     parser.add_argument(
+        "--experts",
+        choices=("pooled", "each"),
+        default="pooled",
+        help="one row for all experts of a tensor, or one for each",
+    )
+    parser.add_argument(
         "--bootstrap", type=int, default=0, metavar="N", help="replicas for intervals"
     )
     parser.add_argument("--gof", type=int, default=0, metavar="N", help="replicas for p-values")
@@ -70,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     _check_places(options)
     settings = {
         name: getattr(options, name)
-        for name in (*_SWITCHES, "include", "exclude", "bootstrap", "gof", "fit", "precision")
+        for name in (*_SWITCHES, "include", "exclude", "bootstrap", "gof", "fit", "precision", "experts")
     }
     settings.update(
         compat=options.compat,

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 
+from dl_techniques.weightwatcher.experts import expert_parts
+from dl_techniques.weightwatcher.fused import fused_parts
 from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.parts import Part, Step, make_part
 from dl_techniques.weightwatcher.readers.weight import Weight
 from dl_techniques.weightwatcher.settings import Settings
 
-Step = tuple[Any, ...]
-
 _GATES: Final = {"LSTMCell": 4, "GRUCell": 3, "SimpleRNNCell": 1, "LSTM": 4, "GRU": 3, "RNN": 1}
-_PACKED: Final = re.compile(r"(in_proj|qkv|c_attn|query_key_value|Wqkv)", re.IGNORECASE)
 # Those of attention have an axis for heads, those of a GRU one for its two kernels.
 _BIAS: Final = re.compile(r"(^|_)bias$")
 _NO_WEIGHTS: Final = (
@@ -28,19 +29,8 @@ _NO_WEIGHTS: Final = (
     "bool",
     "complex",
 )
+_KERNELS: Final = frozenset({"kernel", "depthwise_kernel", "pointwise_kernel"})
 _TORCH_RNN: Final = re.compile(r"weight_(ih|hh)(_l\d+(_reverse)?)?$")
-
-
-class Part(NamedTuple):
-    """One matrix (or one stack of matrices, whose eigenvalues are pooled) of a weight."""
-
-    suffix: str
-    """What to add to the weight's path, such as `[gate 2]`."""
-    steps: tuple[Step, ...]
-    slices: int
-    N: int
-    M: int
-    note: str = ""
 
 
 def stack_of(array: Array, part: Part) -> Array:
@@ -80,18 +70,28 @@ def plan(weight: Weight, settings: Settings) -> list[Part] | str:
         known = _keras_parts(weight, shape, settings)
         if known is not None:
             return known
-    squeezed = shape
-    if len(shape) > 2 and not _is_conv(weight):
-        squeezed = tuple(n for n in shape if n > 1)
-        if len(squeezed) < 2:
-            return "no matrix: it has fewer than two axes longer than 1"
-    head: list[Step] = [] if squeezed == shape else [("reshape", squeezed)]
-    if len(squeezed) == 2:
+    experts = expert_parts(weight.path, shape, _architecture(weight), settings.experts == "each")
+    if experts is not None:
+        return experts
+    squeezed = tuple(n for n in shape if n > 1)
+    if len(shape) > 2 and len(squeezed) < 2:
+        return "no matrix: it has fewer than two axes longer than 1"
+    if len(shape) == 2 or (len(squeezed) == 2 and not _is_conv(weight)):
+        squeezed = shape if len(shape) == 2 else squeezed
+        head: list[Step] = [] if squeezed == shape else [("reshape", squeezed)]
         parts = _plain(weight, squeezed, head, settings)
-        return (
-            [_inputs_first(part) for part in parts] if _outputs_first(weight, settings) else parts
-        )
+        return [*map(_inputs_first, parts)] if _outputs_first(weight, settings) else parts
+    if weight.variable == "depthwise_kernel":
+        return _depthwise(shape)
+    if _is_conv(weight):
+        return _convolution(weight, shape, [], settings)
+    head = [] if squeezed == shape else [("reshape", squeezed)]
     return _convolution(weight, squeezed, head, settings)
+
+
+def _architecture(weight: Weight) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = weight.facts.get("architecture") or {}
+    return found
 
 
 def _unfit(shape: tuple[int, ...], dtype: str) -> str | None:
@@ -103,16 +103,25 @@ def _unfit(shape: tuple[int, ...], dtype: str) -> str | None:
 
 
 def _is_conv(weight: Weight) -> bool:
-    return "Conv" in weight.kind
+    """Whether all axes count, those of length 1 too: by class, name, or number of axes."""
+    if "Conv" in weight.kind:
+        return True
+    axes = len(weight.values.shape)
+    named = "conv" in weight.path.lower() or weight.variable.partition(":")[0] in _KERNELS
+    return axes > 3 or (axes == 3 and named)
+
+
+def _depthwise(shape: tuple[int, ...]) -> list[Part]:
+    taps, channels = math.prod(shape[:-2]), math.prod(shape[-2:])
+    steps = (("reshape", (1, taps, channels)),)
+    return [make_part("", steps, 1, taps, channels, "depthwise: taps x channels")]
 
 
 def _keras_parts(weight: Weight, shape: tuple[int, ...], settings: Settings) -> list[Part] | None:
     """What the class of a Keras layer decides; `None` where it decides nothing."""
     variable = weight.variable
     if variable == "depthwise_kernel" or (weight.kind.startswith("Depthwise") and len(shape) > 2):
-        taps, channels = math.prod(shape[:-2]), math.prod(shape[-2:])
-        steps = (("reshape", (1, taps, channels)),)
-        return [_part("", steps, 1, taps, channels, "depthwise: taps x channels")]
+        return _depthwise(shape)
     equation = weight.facts.get("equation")
     if equation and variable.startswith("kernel"):
         return _einsum(str(equation), shape, settings)
@@ -125,14 +134,17 @@ def _plain(
     weight: Weight, shape: tuple[int, ...], head: list[Step], settings: Settings
 ) -> list[Part]:
     rows, columns = shape
+    shape = (rows, columns)
     if weight.layout != "keras":
         recurrent = _TORCH_RNN.search(weight.path)
         gates = weight.facts.get("gates") or _GATES.get(weight.kind)
         if recurrent and gates and rows % gates == 0:
             return _gates(shape, 0, gates, settings)
-    if _PACKED.search(weight.path) and max(shape) == 3 * min(shape):
-        return _split(shape, 0 if rows > columns else 1, ("q", "k", "v"), head)
-    return [_part("", (*head, ("reshape", (1, rows, columns))), 1, rows, columns)]
+    keras = weight.layout == "keras"
+    fused = None if head else fused_parts(weight.path, shape, _architecture(weight), keras)
+    if fused is not None:
+        return fused
+    return [make_part("", (*head, ("reshape", (1, rows, columns))), 1, rows, columns)]
 
 
 def _outputs_first(weight: Weight, settings: Settings) -> bool:
@@ -148,7 +160,7 @@ def _inputs_first(part: Part) -> Part:
 
 def _gates(shape: tuple[int, ...], axis: int, gates: int, settings: Settings) -> list[Part]:
     if settings.rnn == "whole" or gates == 1 or shape[axis] % gates:
-        return [_part("", (("reshape", (1, *shape)),), 1, shape[0], shape[1])]
+        return [make_part("", (("reshape", (1, *shape)),), 1, shape[0], shape[1])]
     return _split(shape, axis, tuple(f"gate {index}" for index in range(gates)), [])
 
 
@@ -161,7 +173,7 @@ def _split(
         cut: Step = ("slice", axis, index * size, (index + 1) * size)
         own = tuple(size if place == axis else n for place, n in enumerate(shape))
         steps = (*head, cut, ("reshape", (1, *own)))
-        parts.append(_part(f"[{name}]", steps, 1, own[0], own[1]))
+        parts.append(make_part(f"[{name}]", steps, 1, own[0], own[1]))
     return parts
 
 
@@ -179,7 +191,7 @@ def _einsum(equation: str, shape: tuple[int, ...], settings: Settings) -> list[P
         rows, columns = (i for i in range(3) if i != heads)
         turn: Step = ("transpose", (heads, rows, columns))
         return [
-            _part(
+            make_part(
                 f"[head {index}]",
                 (turn, ("slice", 0, index, index + 1)),
                 1,
@@ -192,7 +204,7 @@ def _einsum(equation: str, shape: tuple[int, ...], settings: Settings) -> list[P
     steps: tuple[Step, ...] = (("reshape", tuple(sizes)),)
     if (order := (*batch, *contracted, *others)) != tuple(range(len(shape))):
         steps = (("transpose", order), *steps)
-    return [_part("", steps, sizes[0], sizes[1], sizes[2])]
+    return [make_part("", steps, sizes[0], sizes[1], sizes[2])]
 
 
 def _convolution(
@@ -216,7 +228,7 @@ def _convolution(
     if taps > 1 and min(inputs, outputs) == 1:
         columns = inputs * outputs
         steps.append(("reshape", (1, taps, columns)))
-        return [_part("", tuple(steps), 1, taps, columns, "depthwise: taps x channels")]
+        return [make_part("", tuple(steps), 1, taps, columns, "depthwise: taps x channels")]
     if groups > 1 and (inputs, outputs)[grouped] % groups == 0:
         size = (inputs, outputs)[grouped] // groups
         sizes = (size, outputs) if grouped == 0 else (inputs, size)
@@ -238,12 +250,12 @@ def _finish(
     taps = math.prod(spatial)
     if settings.conv == "flatten":
         steps = [*steps, ("reshape", (1, taps * inputs, outputs))]
-        return _part(suffix, tuple(steps), 1, taps * inputs, outputs, "flattened")
+        return make_part(suffix, tuple(steps), 1, taps * inputs, outputs, "flattened")
     if settings.conv == "fft":
-        return _part(
+        return make_part(
             suffix, (*steps, ("fourier", tuple(spatial))), taps, inputs, outputs, "Fourier"
         )
-    return _part(suffix, tuple(steps), taps, inputs, outputs)
+    return make_part(suffix, tuple(steps), taps, inputs, outputs)
 
 
 def _layout(weight: Weight, shape: tuple[int, ...], settings: Settings) -> str:
@@ -251,19 +263,15 @@ def _layout(weight: Weight, shape: tuple[int, ...], settings: Settings) -> str:
         return settings.conv_layout
     if weight.layout == "keras":
         return "hwio"
+    if weight.layout == "unknown" and weight.variable.partition(":")[0] in _KERNELS:
+        return "hwio"
     # Four axes and more are a convolution's, however large its taps. Three may be embeddings or
     # stacks of experts, which look like kernels; what leads is then no tap.
     if weight.layout == "torch" and (
-        len(shape) > 3 or _is_conv(weight) or max(shape[2:]) <= min(shape[:2])
+        len(shape) > 3 or "conv" in f"{weight.kind} {weight.path}".lower() or max(shape[2:]) <= min(shape[:2])
     ):
         return "oihw"
     return "hwio" if max(shape[:-2]) <= max(shape[2:]) else "oihw"
-
-
-def _part(
-    suffix: str, steps: tuple[Step, ...], slices: int, rows: int, columns: int, note: str = ""
-) -> Part:
-    return Part(suffix, steps, slices, max(rows, columns), min(rows, columns), note)
 
 
 def _fourier(array: Array, spatial: tuple[int, ...]) -> Array:

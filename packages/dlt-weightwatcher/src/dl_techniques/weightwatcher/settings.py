@@ -11,6 +11,7 @@ _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "conv_layout": ("auto", "hwio", "oihw"),
     "rnn": ("gates", "whole"),
     "attention": ("matrix", "heads"),
+    "experts": ("pooled", "each"),
     "precision": ("float64", "float32"),
     "method": ("auto", "gram", "svd"),
     "fit": ("PL", "TPL", "E_TPL", "best", None),
@@ -34,6 +35,7 @@ class Settings:
     conv_layout: str = "auto"
     rnn: str = "gates"
     attention: str = "matrix"
+    experts: str = "pooled"
     precision: str = "float64"
     method: str = "auto"
     device: str | None = None

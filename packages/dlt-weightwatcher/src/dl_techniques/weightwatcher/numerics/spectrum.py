@@ -127,7 +127,8 @@ def count_nonfinite(array: Any) -> Counts:
     """
     nan = inf = 0
     for block in _flat_blocks(array):
-        values = block if np.iscomplexobj(block) else block.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            values = block if np.iscomplexobj(block) else block.astype(np.float64)
         nan += int(np.isnan(values).sum())
         inf += int(np.isinf(values).sum())
     return Counts(nan, inf)
@@ -213,7 +214,8 @@ def _prepared(block: Any, dtype: Any, scale: float) -> Array:
     shape = (*leading, columns, rows) if turned else (*leading, rows, columns)
     copied: Array = np.empty(shape, dtype)
     copied = np.swapaxes(copied, -1, -2) if turned else copied
-    np.copyto(copied, array, casting="unsafe")
+    with np.errstate(invalid="ignore"):  # a signalling NaN is told as any other
+        np.copyto(copied, array, casting="unsafe")
     return copied
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from dl_techniques.weightwatcher.readers.architecture import architecture_of
 from dl_techniques.weightwatcher.readers.mapping import from_values, to_array
 from dl_techniques.weightwatcher.readers.values import Held, Values
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, Weight
@@ -28,6 +30,9 @@ def read_live_torch(module: Any, scaling: float | None = None) -> Source:
         else:
             values[name] = Held(array)
     label = type(module).__name__
+    config = getattr(module, "config", None)
+    stated = config.to_dict() if hasattr(config, "to_dict") else config
+    architecture = architecture_of(stated) if isinstance(stated, Mapping) else {}
     source = from_values(values, label=label, skipped=skipped, scaling=scaling, layout="torch")
     weights = []
     for weight in source.weights:
@@ -35,6 +40,7 @@ def read_live_torch(module: Any, scaling: float | None = None) -> Source:
         kind = type(owner).__name__ if owner is not None else ""
         groups = getattr(owner, "groups", 1)
         facts: dict[str, Any] = {"groups": groups} if groups not in {1, None} else {}
+        facts.update({"architecture": architecture} if architecture else {})
         if getattr(owner, "transposed", False):
             facts["transposed"] = True
         weights.append(Weight(weight.path, weight.values, weight.layer, kind, "torch", facts))

@@ -66,6 +66,7 @@ def from_values(
     skipped: Iterable[Skipped] = (),
     scaling: float | None = None,
     layout: Layout | None = None,
+    architecture: Mapping[str, Any] | None = None,
 ) -> Source:
     """Weights from names and values: pairs quantized values with scales, and LoRA factors.
 
@@ -75,6 +76,7 @@ def from_values(
         skipped: What was left out on the way.
         scaling: alpha / r of LoRA factors; 1 where nothing says it.
         layout: The order of axes; by default guessed from each name.
+        architecture: What the configuration of the model says; see `architecture_of`.
     """
     rest = dict(values)
     left_out = list(skipped)
@@ -84,7 +86,9 @@ def from_values(
     for name, value in {**rest, **updates}.items():
         own = layout or ("torch" if name.endswith((".weight", "_weight")) else "unknown")
         layer = name.rpartition("." if "." in name else "/")[0] or name
-        weights.append(Weight(name, value, layer, "", own, _gates(name, rest)))
+        facts: dict[str, Any] = _gates(name, rest)
+        facts.update({"architecture": architecture} if architecture else {})
+        weights.append(Weight(name, value, layer, "", own, facts))
     return Source(label, weights, left_out)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from dl_techniques.weightwatcher.readers.architecture import read_architecture
 from dl_techniques.weightwatcher.readers.mapping import from_values, read_mapping
 from dl_techniques.weightwatcher.readers.natural_order import natural
 from dl_techniques.weightwatcher.readers.values import Values
@@ -204,7 +205,10 @@ def _flat_source(reads: Iterable[Flat], label: str, folder: Path, scaling: float
         skipped += left_out
     if scaling is None:
         scaling = _adapter_scaling(folder)
-    return from_values(values, label=label, skipped=skipped, scaling=scaling)
+    architecture = read_architecture(folder)
+    return from_values(
+        values, label=label, skipped=skipped, scaling=scaling, architecture=architecture
+    )
 
 
 def _adapter_scaling(folder: Path) -> float | None:

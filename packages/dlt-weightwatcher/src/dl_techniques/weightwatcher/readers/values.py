@@ -12,12 +12,14 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from dl_techniques.weightwatcher.readers.array import Array
-from dl_techniques.weightwatcher.readers.hdf5_chunks import Chunks
+
+if TYPE_CHECKING:
+    from dl_techniques.weightwatcher.readers.hdf5_chunks import Chunks
 
 
 class Values(Protocol):

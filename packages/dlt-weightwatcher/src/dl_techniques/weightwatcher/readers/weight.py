@@ -21,7 +21,8 @@ class Weight:
         layer: The name of the layer that owns it.
         kind: The class of that layer, empty where nothing says it.
         layout: Whose order the axes have: `keras` (taps, in, out) or `torch` (out, in, taps).
-        facts: What else is known of the layer: `equation`, `groups`, `heads`.
+        facts: What else is known of the layer: `equation`, `groups`, `architecture`.
+        note: What to say of it in its rows.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Weight:
     kind: str = ""
     layout: Layout = "unknown"
     facts: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def variable(self) -> str:

@@ -1,0 +1,77 @@
+"""What a model's config.json says of the shapes and the order of its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+_CONFIG: Final = "config.json"
+_LIMIT: Final = 1 << 24
+_COUNTS: Final = {
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "kv_heads": (
+        "num_key_value_heads",
+        "num_kv_heads",
+        "n_head_kv",
+        "multi_query_group_num",
+    ),
+    "head_dim": ("head_dim",),
+    "experts": (
+        "num_local_experts",
+        "num_experts",
+        "n_routed_experts",
+        "moe_num_experts",
+    ),
+}
+_SWITCHES: Final = ("multi_query", "multi_query_attention", "new_decoder_architecture")
+
+
+def read_architecture(folder: Path) -> dict[str, Any]:
+    """Read what a config.json beside the weights says; nothing if there is none.
+
+    Args:
+        folder: Where the weights are.
+    """
+    file = folder / _CONFIG
+    try:
+        if not file.is_file() or file.stat().st_size > _LIMIT:
+            return {}
+        config = json.loads(file.read_text(encoding="utf-8"))
+    # It only adds to what the weights say themselves.
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return architecture_of(config) if isinstance(config, dict) else {}
+
+
+def architecture_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the facts that decide how to read weights.
+
+    Args:
+        config: The configuration of a model, as Hugging Face writes it.
+
+    Returns:
+        `model_type`, and as far as they are stated `heads`, `kv_heads`, `head_dim`, `experts`,
+        `multi_query`, `new_decoder_architecture` and `block` (the rows and columns that share a scale).
+    """
+    inner = config.get("text_config")
+    parts = [config, inner] if isinstance(inner, Mapping) else [config]
+    parts += [p for part in list(parts) if isinstance(p := part.get("ffn_config"), Mapping)]
+    found: dict[str, Any] = {}
+    for part in parts:
+        if isinstance(part.get("model_type"), str):
+            found.setdefault("model_type", part["model_type"])
+        for name, keys in _COUNTS.items():
+            for key in keys:
+                value = part.get(key)
+                if type(value) is int and value > 0:
+                    found.setdefault(name, value)
+        for key in _SWITCHES:
+            if isinstance(part.get(key), bool):
+                found.setdefault(key, part[key])
+    quantized = config.get("quantization_config")
+    block = quantized.get("weight_block_size") if isinstance(quantized, Mapping) else None
+    if isinstance(block, list) and len(block) == 2 and all(type(n) is int and n > 0 for n in block):
+        found["block"] = tuple(block)
+    return found
