@@ -20,10 +20,10 @@ def save(path, tensors):
     """Write a safetensors file of float32 arrays."""
     header, data = {}, b""
     for name, array in tensors.items():
-        array = np.ascontiguousarray(array, "f4")
-        ends = [len(data), len(data) + array.nbytes]
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": ends}
-        data += array.tobytes()
+        numbers = np.ascontiguousarray(array, "f4")
+        ends = [len(data), len(data) + numbers.nbytes]
+        header[name] = {"dtype": "F32", "shape": list(numbers.shape), "data_offsets": ends}
+        data += numbers.tobytes()
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 

@@ -355,6 +355,7 @@ def test_low_rank_updates_equal_the_dense_computation(tmp_path):
     state = {"q.weight": base, "q.lora_A.weight": A, "q.lora_B.weight": B}
     result = analyze_model(state, lora_scaling=2.0, n_jobs=1)
     delta = 2.0 * B.astype("float64") @ A
+    assert len(result.layer("q.lora_delta").esd) == 10
     assert {layer["longname"] for layer in result} == {
         "q.weight",
         "q.lora_delta",
@@ -371,8 +372,9 @@ def test_low_rank_updates_equal_the_dense_computation(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"r": 10, "lora_alpha": 20}')
     again = analyze_model(tmp_path, n_jobs=1).layer("q.lora_delta")
     np.testing.assert_allclose(again.esd, found.esd, rtol=1e-12, atol=1e-9)
-    with pytest.raises(SourceError, match="do not fit"):
-        analyze_model({"q.lora_A.weight": A, "q.lora_B.weight": B[:, :3]})
+    odd = analyze_model({"q.lora_A.weight": A, "q.lora_B.weight": B[:, :3], "w": base}, n_jobs=1)
+    assert [layer["path"] for layer in odd] == ["w"]
+    assert all("do not fit" in entry.reason for entry in odd.skipped)
 
 
 def test_the_change_from_a_base_model(weights):

@@ -17,6 +17,7 @@ _SWITCHES: Final = {
     "detX": "find where the rescaled tail has unit volume",
     "vectors": "measure how localised eigenvectors are",
 }
+_PASSED_ON: Final = ("include", "exclude", "bootstrap", "gof", "fit", "precision", "experts")
 _INTERRUPTED: Final = 130
 
 
@@ -76,7 +77,16 @@ def run(options: argparse.Namespace) -> int:
     _check_places(options)
     settings = {
         name: getattr(options, name)
-        for name in (*_SWITCHES, "include", "exclude", "bootstrap", "gof", "fit", "precision", "experts")
+        for name in (
+            *_SWITCHES,
+            "include",
+            "exclude",
+            "bootstrap",
+            "gof",
+            "fit",
+            "precision",
+            "experts",
+        )
     }
     settings.update(
         compat=options.compat,

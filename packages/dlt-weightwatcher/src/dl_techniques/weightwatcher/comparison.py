@@ -12,9 +12,10 @@ import numpy as np
 
 from dl_techniques.core.contract.component import component
 from dl_techniques.weightwatcher.analyzer import analyze_model
-from dl_techniques.weightwatcher.matrices import Part, plan, stack_of
+from dl_techniques.weightwatcher.matrices import plan, stack_of
 from dl_techniques.weightwatcher.numerics import distances
 from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.parts import Part
 from dl_techniques.weightwatcher.readers.opening import open_source
 from dl_techniques.weightwatcher.readers.weight import Source, Weight
 from dl_techniques.weightwatcher.result import AnalysisResult, Layer, plain, write_text

@@ -12,10 +12,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dl_techniques.weightwatcher.matrices import Part, plan, stack_of
+from dl_techniques.weightwatcher.lazy import lazy_stack
+from dl_techniques.weightwatcher.matrices import plan, stack_of
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.threads import single_threaded
-from dl_techniques.weightwatcher.readers.values import Difference
+from dl_techniques.weightwatcher.parts import Part
+from dl_techniques.weightwatcher.readers.computed import Difference, LowRank
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError, Weight
 from dl_techniques.weightwatcher.row import Finding, analyse, describe, unfit
 from dl_techniques.weightwatcher.selection import chooser
@@ -79,9 +81,18 @@ def prepare(
         if isinstance(parts, str):
             skipped.append(_skip(weight, parts))
             continue
-        for part in parts:
+        for part in _of_known_rank(weight, parts):
             jobs.append(Job(len(jobs), f"{weight.path}{part.suffix}", weight, part))
     return Work(source.label, jobs, [*skipped, *ties.skipped], ties.aliases)
+
+
+def _of_known_rank(weight: Weight, parts: list[Part]) -> list[Part]:
+    """An update of rank r has r eigenvalues; the others are zero, and were only rounding."""
+    values = weight.values
+    if not isinstance(values, LowRank) or values.base is not None:
+        return parts
+    # Flattened kernels mix taps, but each of their columns is still in the span of r vectors.
+    return [p._replace(rank=values.rank) if values.rank < p.M else p for p in parts]
 
 
 def subtract(source: Source, base: Source) -> Source:
@@ -216,7 +227,8 @@ def perform(job: Job, settings: Settings) -> Finding:
         status, reason = limit
         return Finding({**head, "status": status, "reason": reason}, np.empty(0))
     try:
-        stack = stack_of(values.read(), job.part)
+        lazy = lazy_stack(values, job.part)
+        stack = stack_of(values.read(), job.part) if lazy is None else lazy
         row, evals = analyse(stack, job.part, settings, job.name)
     # One bad layer must not lose the others, whatever is wrong with it.
     except Exception as error:

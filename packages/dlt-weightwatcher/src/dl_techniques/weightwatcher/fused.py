@@ -70,7 +70,7 @@ def fused_parts(
     return [make_part("", (("reshape", (1, rows, columns)),), 1, rows, columns, UNKNOWN)]
 
 
-def _layout(
+def _layout(  # noqa: PLR0911  # one for each order
     name: str, size: int, inputs: int, architecture: Mapping[str, Any], keras: bool
 ) -> Callable[[int], _Cut | None] | None:
     """The order of the outputs, from the architecture or the names."""

@@ -61,18 +61,22 @@ def plan(weight: Weight, settings: Settings) -> list[Part] | str:
         settings: How to treat convolutions, recurrent and attention layers.
     """
     shape = weight.values.shape
-    fault = _unfit(shape, weight.values.dtype)
+    # Numbers that are computed from codes are weights, whatever the codes are stored as.
+    computed = hasattr(weight.values, "block")
+    fault = _unfit(shape, "" if computed else weight.values.dtype)
     if fault is not None:
         return fault
     if _BIAS.search(weight.variable):
         return "no matrix: a bias"
-    if weight.layout == "keras" and weight.kind:
-        known = _keras_parts(weight, shape, settings)
-        if known is not None:
-            return known
-    experts = expert_parts(weight.path, shape, _architecture(weight), settings.experts == "each")
-    if experts is not None:
-        return experts
+    known = _keras_parts(weight, shape, settings) if weight.layout == "keras" else None
+    if known is None:
+        each = settings.experts == "each"
+        known = expert_parts(weight.path, shape, _architecture(weight), each)
+    return _by_axes(weight, shape, settings) if known is None else known
+
+
+def _by_axes(weight: Weight, shape: tuple[int, ...], settings: Settings) -> list[Part] | str:
+    """What the number of axes and their lengths decide."""
     squeezed = tuple(n for n in shape if n > 1)
     if len(shape) > 2 and len(squeezed) < 2:
         return "no matrix: it has fewer than two axes longer than 1"
@@ -119,6 +123,8 @@ def _depthwise(shape: tuple[int, ...]) -> list[Part]:
 
 def _keras_parts(weight: Weight, shape: tuple[int, ...], settings: Settings) -> list[Part] | None:
     """What the class of a Keras layer decides; `None` where it decides nothing."""
+    if not weight.kind:
+        return None
     variable = weight.variable
     if variable == "depthwise_kernel" or (weight.kind.startswith("Depthwise") and len(shape) > 2):
         return _depthwise(shape)
@@ -268,7 +274,9 @@ def _layout(weight: Weight, shape: tuple[int, ...], settings: Settings) -> str:
     # Four axes and more are a convolution's, however large its taps. Three may be embeddings or
     # stacks of experts, which look like kernels; what leads is then no tap.
     if weight.layout == "torch" and (
-        len(shape) > 3 or "conv" in f"{weight.kind} {weight.path}".lower() or max(shape[2:]) <= min(shape[:2])
+        len(shape) > 3
+        or "conv" in f"{weight.kind} {weight.path}".lower()
+        or max(shape[2:]) <= min(shape[:2])
     ):
         return "oihw"
     return "hwio" if max(shape[:-2]) <= max(shape[2:]) else "oihw"

@@ -17,6 +17,13 @@ class Part(NamedTuple):
     N: int
     M: int
     note: str = ""
+    rank: int | None = None
+    """The most that each matrix can have, where it is less than M."""
+
+    @property
+    def evals(self) -> int:
+        """How many eigenvalues there are; those that must be zero are none."""
+        return self.slices * (self.M if self.rank is None else self.rank)
 
 
 def make_part(

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from dl_techniques.weightwatcher.matrices import Part
 from dl_techniques.weightwatcher.numerics import shape
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.pareto import Tail, depths, distance, fit_tail
+from dl_techniques.weightwatcher.parts import Part
 from dl_techniques.weightwatcher.settings import Settings
 
 THRESHOLD: Final = 1e-5

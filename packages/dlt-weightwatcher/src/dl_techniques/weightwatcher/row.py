@@ -8,15 +8,20 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dl_techniques.weightwatcher.matrices import Part
 from dl_techniques.weightwatcher.numerics import distances, shape
 from dl_techniques.weightwatcher.numerics.arrays import Array, smallest_step
 from dl_techniques.weightwatcher.numerics.localization import localization
 from dl_techniques.weightwatcher.numerics.marchenko_pastur import fit_marchenko_pastur
 from dl_techniques.weightwatcher.numerics.pareto import Tail
 from dl_techniques.weightwatcher.numerics.powerlaw import PowerLawFit, fit
-from dl_techniques.weightwatcher.numerics.spectrum import NotFiniteError, spectrum
+from dl_techniques.weightwatcher.numerics.spectrum import (
+    NotFiniteError,
+    Spectrum,
+    spectrum,
+    spectrum_of_product,
+)
 from dl_techniques.weightwatcher.numerics.windows import windowed_hill_alpha
+from dl_techniques.weightwatcher.parts import Part
 from dl_techniques.weightwatcher.settings import Settings
 
 Row = dict[str, Any]
@@ -53,7 +58,7 @@ def describe(part: Part, dtype: str) -> Row:
         "M": part.M,
         "Q": part.N / part.M,
         "rf": part.slices,
-        "num_evals": part.M * part.slices,
+        "num_evals": part.evals,
         "dtype": dtype,
         "note": part.note,
     }
@@ -66,7 +71,7 @@ def unfit(part: Part, settings: Settings) -> tuple[str, str] | None:
         part: The matrix.
         settings: The limits.
     """
-    n = part.M * part.slices
+    n = part.evals
     if n < settings.min_evals:
         return "too_small", f"{n} eigenvalues; `min_evals` is {settings.min_evals}"
     if settings.max_evals is not None and n > settings.max_evals:
@@ -76,11 +81,11 @@ def unfit(part: Part, settings: Settings) -> tuple[str, str] | None:
     return None
 
 
-def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
+def analyse(stack: Any, part: Part, settings: Settings, name: str) -> Finding:
     """Spectrum, fit and metrics of one part.
 
     Args:
-        stack: Shape (slices, rows, columns).
+        stack: An array of shape (slices, rows, columns), or a stack computed block by block.
         part: What the stack is.
         settings: What to compute.
         name: The row's name: with the seed it decides the random numbers.
@@ -88,13 +93,7 @@ def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
     step = smallest_step(stack.dtype)
     exact = stack.dtype == np.float64 or settings.compat is not None
     try:
-        found = spectrum(
-            stack,
-            precision=settings.precision,
-            method=settings.method,
-            exact=exact,
-            device=settings.device,
-        )
+        found = _spectrum(stack, part, settings, exact)
     except NotFiniteError as error:
         row = {"status": "nonfinite", "reason": str(error), "nan_count": error.counts.nan}
         return Finding({**row, "inf_count": error.counts.inf}, np.empty(0))
@@ -109,15 +108,35 @@ def analyse(stack: Array, part: Part, settings: Settings, name: str) -> Finding:
         return Finding(*reference_row(stack, found.evals, part, settings, rng))
     tolerance = (step * part.N) ** 2
     row = _shape_columns(evals, tolerance)
-    row.update(_rank_columns(found.evals, tolerance))
+    row.update(_rank_columns(found.evals, tolerance, part))
     kept = evals[evals > max(tolerance * evals[-1], 0.0)]
     fitted = _fit(kept, step, part, settings, rng)
     if _may_mislead(evals, kept, fitted, settings):
         exact_settings = _with_double_precision(settings)
         return analyse(stack, part, exact_settings, name)
     row.update(_fit_columns(evals, kept, fitted, settings))
-    row.update(optional_columns(stack, evals, part, settings, fitted.xmin, rng))
+    whole = np.concatenate([np.zeros(part.M * part.slices - evals.size), evals])
+    row.update(optional_columns(stack, whole, part, settings, fitted.xmin, rng))
+    if settings.hill:
+        row["alpha_hill"] = shape.hill_alpha(evals)
     return Finding(row, evals)
+
+
+def _spectrum(stack: Any, part: Part, settings: Settings, exact: bool) -> Spectrum:
+    """The eigenvalues; of matrices of a known rank, as many as that."""
+    factors = getattr(stack, "factors", None)
+    if factors is not None:
+        return spectrum_of_product(*factors)
+    found = spectrum(
+        stack,
+        precision=settings.precision,
+        method=settings.method,
+        exact=exact,
+        device=settings.device,
+    )
+    if part.rank is None:
+        return found
+    return Spectrum(found.evals[:, -part.rank :], found.resolved)
 
 
 def _unusable(evals: Array, stack: Array) -> Finding | None:
@@ -201,18 +220,20 @@ def _shape_columns(evals: Array, tolerance: float) -> Row:
     return row
 
 
-def _rank_columns(evals: Array, tolerance: float) -> Row:
+def _rank_columns(evals: Array, tolerance: float, part: Part) -> Row:
     """Ranks by the noise of the storage; `evals` slice by slice."""
     tops = evals[:, -1:]
     ranks = np.count_nonzero(evals > tolerance * tops, axis=1)
     pooled = int(np.count_nonzero(evals > tolerance * evals.max()))
-    low = float(evals[:, 0].min())
+    zeros = part.M - evals.shape[1]
+    low = 0.0 if zeros else float(evals[:, 0].min())
     return {
         "sv_min": math.sqrt(low),
         "condition": math.sqrt(float(evals.max()) / low) if low > 0 else math.inf,
         "matrix_rank": pooled,
-        "rank_loss": int(np.sum(evals.shape[1] - ranks)),
-        "weak_rank_loss": int(np.count_nonzero(evals < WEAK_EIGENVALUE * evals.max())),
+        "rank_loss": int(np.sum(part.M - ranks)),
+        "weak_rank_loss": int(np.count_nonzero(evals < WEAK_EIGENVALUE * evals.max()))
+        + zeros * part.slices,
     }
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from dl_techniques.core.contract.component import component
-from dl_techniques.weightwatcher.matrices import Part, plan, stack_of
+from dl_techniques.weightwatcher.matrices import plan, stack_of
 from dl_techniques.weightwatcher.numerics import shape
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.marchenko_pastur import fit_marchenko_pastur
 from dl_techniques.weightwatcher.numerics.powerlaw import fit
+from dl_techniques.weightwatcher.parts import Part
 from dl_techniques.weightwatcher.readers.opening import open_source
 from dl_techniques.weightwatcher.readers.weight import Weight
 from dl_techniques.weightwatcher.selection import chooser

@@ -90,6 +90,27 @@ def spectrum(
     return Spectrum(evals, resolved)
 
 
+def spectrum_of_product(left: Array, right: Array) -> Spectrum:
+    """Eigenvalues of W^T W of W = left @ right, as many as the rank can be.
+
+    The triangles of both QR decompositions have the singular values of the product: r x r.
+
+    Args:
+        left: Shape (rows, r).
+        right: Shape (r, columns).
+
+    Raises:
+        NotFiniteError: If an entry is NaN or infinite.
+    """
+    for factor in (left, right):
+        if not np.isfinite(factor).all():
+            raise _not_finite(factor)
+    triangles: list[Any] = [np.linalg.qr(factor, mode="r") for factor in (left, right.T)]
+    with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
+        values = np.linalg.svd(triangles[0] @ triangles[1].T, compute_uv=False)
+        return Spectrum(np.square(values[::-1])[None], True)
+
+
 def gram(matrix: Any, dtype: Any = np.float64, scale: float = 1.0) -> Array:
     """The upper triangle of W^T W on the shorter side, accumulated over blocks of the longer one.
 
@@ -197,7 +218,8 @@ def _by_svd(stack: Any, scale: float) -> Array:
 def _blocks(matrix: Any, dtype: Any, scale: float) -> Iterator[Array]:
     """The rows of the tall matrix, in blocks."""
     turned = tall(matrix)
-    step = max(1, _BLOCK // turned.shape[1])
+    # Blocks that are computed take several arrays of their size.
+    step = max(1, _BLOCK // (turned.shape[1] * getattr(turned, "arrays", 1)))
     for first in range(0, turned.shape[0], step):
         yield _prepared(turned[first : first + step], dtype, scale)
 

@@ -53,7 +53,8 @@ def architecture_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `model_type`, and as far as they are stated `heads`, `kv_heads`, `head_dim`, `experts`,
-        `multi_query`, `new_decoder_architecture` and `block` (the rows and columns that share a scale).
+        `multi_query`, `new_decoder_architecture` and `block`: how many rows and columns share a
+        scale.
     """
     inner = config.get("text_config")
     parts = [config, inner] if isinstance(inner, Mapping) else [config]
@@ -71,7 +72,9 @@ def architecture_of(config: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(part.get(key), bool):
                 found.setdefault(key, part[key])
     quantized = config.get("quantization_config")
-    block = quantized.get("weight_block_size") if isinstance(quantized, Mapping) else None
-    if isinstance(block, list) and len(block) == 2 and all(type(n) is int and n > 0 for n in block):
-        found["block"] = tuple(block)
+    if isinstance(quantized, Mapping):
+        group = quantized.get("group_size")
+        sizes = quantized.get("weight_block_size") or [1, group]
+        whole = isinstance(sizes, list) and all(type(n) is int and n > 0 for n in sizes)
+        found.update({"block": tuple(sizes)} if whole and len(sizes) == 2 else {})
     return found

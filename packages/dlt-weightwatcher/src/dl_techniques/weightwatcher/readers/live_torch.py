@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dl_techniques.weightwatcher.readers.architecture import architecture_of
-from dl_techniques.weightwatcher.readers.mapping import from_values, to_array
+from dl_techniques.weightwatcher.readers.mapping import AdapterFacts, from_values, to_array
 from dl_techniques.weightwatcher.readers.values import Held, Values
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, Weight
 
@@ -30,10 +30,11 @@ def read_live_torch(module: Any, scaling: float | None = None) -> Source:
         else:
             values[name] = Held(array)
     label = type(module).__name__
-    config = getattr(module, "config", None)
+    adapter = AdapterFacts(scaling, None, _scalings(owners), _turned(owners))
+    config: Any = getattr(module, "config", None)
     stated = config.to_dict() if hasattr(config, "to_dict") else config
     architecture = architecture_of(stated) if isinstance(stated, Mapping) else {}
-    source = from_values(values, label=label, skipped=skipped, scaling=scaling, layout="torch")
+    source = from_values(values, label=label, skipped=skipped, adapter=adapter, layout="torch")
     weights = []
     for weight in source.weights:
         owner = owners.get(weight.path.rpartition(".")[0])
@@ -45,3 +46,23 @@ def read_live_torch(module: Any, scaling: float | None = None) -> Source:
             facts["transposed"] = True
         weights.append(Weight(weight.path, weight.values, weight.layer, kind, "torch", facts))
     return Source(label, weights, source.skipped)
+
+
+def _scalings(owners: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+    """PEFT keeps the scale of each adapter beside its factors."""
+    found: dict[tuple[str, str], float] = {}
+    for name, owner in owners.items():
+        scaling = getattr(owner, "scaling", None)
+        if isinstance(scaling, Mapping) and hasattr(owner, "base_layer"):
+            pairs = {(name, str(k)): v for k, v in scaling.items()}
+            found.update({k: float(v) for k, v in pairs.items() if isinstance(v, int | float)})
+    return found
+
+
+def _turned(owners: Mapping[str, Any]) -> frozenset[str]:
+    """Layers that store (in, out): those of GPT-2, with PEFT's around them."""
+    return frozenset(
+        name
+        for name, owner in owners.items()
+        if type(owner).__name__ == "Conv1D" or getattr(owner, "fan_in_fan_out", False) is True
+    )

@@ -3,20 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dl_techniques.weightwatcher.readers.values import (
-    Held,
-    LowRank,
-    Scaled,
-    Values,
-    numpy_dtype,
-)
+from dl_techniques.weightwatcher.joins.adapters import join_adapters
+from dl_techniques.weightwatcher.joins.reparametrized import join_reparametrized
+from dl_techniques.weightwatcher.joins.scales import join_scales
+from dl_techniques.weightwatcher.joins.tensors import Tensors
+from dl_techniques.weightwatcher.readers.adapter_config import AdapterConfig
+from dl_techniques.weightwatcher.readers.values import Held, Values, numpy_dtype
 from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, SourceError, Weight
 
-_SCALES = ("_scale", "_scale_inv", ".scale", ".scale_inv", ".scales", ".SCB")
+
+class AdapterFacts(NamedTuple):
+    """What is known of low-rank updates besides their factors."""
+
+    given: float | None = None
+    """The scale that the caller gives."""
+    config: AdapterConfig | None = None
+    live: Mapping[tuple[str, str], float] = {}
+    """(layer, adapter) -> the scale that a live module has."""
+    turned_layers: frozenset[str] = frozenset()
+    """Layers whose weights are stored as (in, out)."""
+
+    def scaling(self, stem: str, adapter: str, rank: int) -> float | None:
+        """Return what an update is multiplied by, as far as it is known.
+
+        Args:
+            stem: The name of the layer.
+            adapter: The name of the adapter.
+            rank: The rank of the update.
+        """
+        if self.given is not None:
+            return self.given
+        if (stem, adapter) in self.live:
+            return self.live[stem, adapter]
+        return self.config.scaling(stem, adapter, rank) if self.config is not None else None
+
+    def turned(self, stem: str) -> bool | None:
+        """Say whether the weight of a layer is stored as (in, out), as far as it is known.
+
+        Args:
+            stem: The name of the layer.
+        """
+        if stem in self.turned_layers:
+            return True
+        return self.config.turned if self.config is not None else None
+
+
+NO_ADAPTER: Final = AdapterFacts()
 
 
 def read_mapping(
@@ -56,7 +92,7 @@ def read_mapping(
             skipped.append(Skipped(str(name), shape, dtype, reason))
         else:
             values[str(name)] = Held(held)
-    return from_values(values, label=label, skipped=skipped, scaling=scaling)
+    return from_values(values, label=label, skipped=skipped, adapter=AdapterFacts(scaling))
 
 
 def from_values(
@@ -64,7 +100,7 @@ def from_values(
     *,
     label: str,
     skipped: Iterable[Skipped] = (),
-    scaling: float | None = None,
+    adapter: AdapterFacts = NO_ADAPTER,
     layout: Layout | None = None,
     architecture: Mapping[str, Any] | None = None,
 ) -> Source:
@@ -74,22 +110,24 @@ def from_values(
         values: Name -> values.
         label: What to call the model.
         skipped: What was left out on the way.
-        scaling: alpha / r of LoRA factors; 1 where nothing says it.
+        adapter: What is known of low-rank updates besides their factors.
         layout: The order of axes; by default guessed from each name.
         architecture: What the configuration of the model says; see `architecture_of`.
     """
-    rest = dict(values)
-    left_out = list(skipped)
-    _join_scales(rest, left_out)
-    updates = _join_lora(rest, scaling, left_out)
+    tensors = Tensors(dict(values))
+    tensors.skipped += skipped
+    join_reparametrized(tensors)
+    join_scales(tensors, architecture or {})
+    join_adapters(tensors, adapter.scaling, adapter.turned)
     weights = []
-    for name, value in {**rest, **updates}.items():
-        own = layout or ("torch" if name.endswith((".weight", "_weight")) else "unknown")
+    for name, value in {**tensors.values, **tensors.made}.items():
+        named = name.endswith((".weight", "_weight")) or name in tensors.made
+        own = layout or ("torch" if named else "unknown")
         layer = name.rpartition("." if "." in name else "/")[0] or name
-        facts: dict[str, Any] = _gates(name, rest)
+        facts: dict[str, Any] = _gates(name, tensors.values)
         facts.update({"architecture": architecture} if architecture else {})
         weights.append(Weight(name, value, layer, "", own, facts))
-    return Source(label, weights, left_out)
+    return Source(label, weights, tensors.skipped)
 
 
 def _gates(name: str, values: Mapping[str, Values]) -> dict[str, int]:
@@ -135,51 +173,3 @@ def _module_of(tensor: Any) -> Any:
     import sys
 
     return sys.modules[type(tensor).__module__.partition(".")[0]]
-
-
-def _join_scales(values: dict[str, Values], skipped: list[Skipped]) -> None:
-    for name in list(values):
-        for suffix in _SCALES:
-            base = name.removesuffix(suffix)
-            owner = next((b for b in (base, f"{base}.weight") if b in values), None)
-            if base != name and owner is not None and _is_quantized(values[owner]):
-                scale = values.pop(name)
-                values[owner] = Scaled(values[owner], scale)
-                reason = f"the scale of {owner}"
-                skipped.append(Skipped(name, scale.shape, scale.dtype, reason))
-                break
-
-
-def _is_quantized(value: Values) -> bool:
-    return value.dtype.startswith(("int8", "uint8", "float8"))
-
-
-def _join_lora(
-    values: dict[str, Values], scaling: float | None, skipped: list[Skipped]
-) -> dict[str, Values]:
-    """PEFT's pairs `X.lora_A.weight` (r, in) and `X.lora_B.weight` (out, r)."""
-    updates: dict[str, Values] = {}
-    for name in list(values):
-        if "lora_A" not in name:
-            continue
-        partner = name.replace("lora_A", "lora_B")
-        if partner not in values:
-            continue
-        right, left = values.pop(name), values.pop(partner)
-        stem = name.partition(".lora_A")[0]
-        base_name = next(
-            (f"{stem}{s}" for s in (".weight", ".base_layer.weight") if f"{stem}{s}" in values),
-            None,
-        )
-        factor = 1.0 if scaling is None else scaling
-        if len(left.shape) != 2 or len(right.shape) != 2 or left.shape[1] != right.shape[0]:
-            raise SourceError(
-                f"LoRA factors do not fit: {partner} {left.shape} @ {name} {right.shape}"
-            )
-        updates[f"{stem}.lora_delta"] = LowRank(left, right, factor)
-        if base_name is not None:
-            updates[f"{stem}.lora_effective"] = LowRank(left, right, factor, values[base_name])
-        for part, value in ((name, right), (partner, left)):
-            reason = f"a factor of {stem}.lora_delta"
-            skipped.append(Skipped(part, value.shape, value.dtype, reason))
-    return updates

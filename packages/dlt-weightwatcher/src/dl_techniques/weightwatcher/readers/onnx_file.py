@@ -13,12 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from dl_techniques.weightwatcher.readers.scaled import Scaled
 from dl_techniques.weightwatcher.readers.values import (
     Held,
     Mapped,
-    Scaled,
     Values,
-    aligned,
     numpy_dtype,
 )
 from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, SourceError, Weight
@@ -256,10 +255,7 @@ def _quantization(node: Any) -> _Quantization | None:
 
 def _scaled(weight: Values, scale: Values, zero: Values | None, axis: int) -> Values:
     along = (axis,) if len(scale.shape) == 1 and scale.shape != (1,) else None
-    if zero is not None and (weight.dtype != "int8" or np.any(zero.read())):
-        offset = aligned(zero.read().astype(np.float32), weight.shape, along)
-        weight = Held(weight.read().astype(np.float32) - offset)
-    return Scaled(weight, scale, axes=along)
+    return Scaled(weight, scale, axes=along, zero=zero)
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from dl_techniques.weightwatcher.readers.adapter_config import read_adapter_config
 from dl_techniques.weightwatcher.readers.architecture import read_architecture
-from dl_techniques.weightwatcher.readers.mapping import from_values, read_mapping
+from dl_techniques.weightwatcher.readers.mapping import AdapterFacts, from_values, read_mapping
 from dl_techniques.weightwatcher.readers.natural_order import natural
 from dl_techniques.weightwatcher.readers.values import Values
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError
@@ -203,22 +204,9 @@ def _flat_source(reads: Iterable[Flat], label: str, folder: Path, scaling: float
                 raise SourceError(f"The name {name!r} stands in two files of {label}.")
             values[name] = value
         skipped += left_out
-    if scaling is None:
-        scaling = _adapter_scaling(folder)
+    config = read_adapter_config(folder) if scaling is None else None
+    adapter = AdapterFacts(scaling, config)
     architecture = read_architecture(folder)
     return from_values(
-        values, label=label, skipped=skipped, scaling=scaling, architecture=architecture
+        values, label=label, skipped=skipped, adapter=adapter, architecture=architecture
     )
-
-
-def _adapter_scaling(folder: Path) -> float | None:
-    """Alpha / r of a PEFT adapter, from the file that lies beside it."""
-    file = folder / "adapter_config.json"
-    if not file.is_file():
-        return None
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        rank, alpha = float(config["r"]), float(config["lora_alpha"])
-        return alpha / (rank**0.5 if config.get("use_rslora") else rank)
-    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise SourceError(f"{file} does not say r and lora_alpha: {error}") from error

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dl_techniques.weightwatcher.readers.values import Scaled, Values
+from dl_techniques.weightwatcher.readers.scaled import Scaled
+from dl_techniques.weightwatcher.readers.values import Values
 from dl_techniques.weightwatcher.readers.weight import Skipped
 
 _INT8_PEAK: Final = 127
@@ -87,7 +88,7 @@ def join_scale(
     skip(scale, f"the scale of {weight.path}", skipped)
     rest = [item for item in others if item is not scale]
     try:
-        joined = Scaled(weight.values, scale.values, divide=True, axes=axes)
+        joined = _joined(weight.values, scale.values, axes)
         if mode is None and not _is_int8(joined):
             raise ValueError("packed 4-bit weights, as it seems; only a .keras file says it")
     # A file that says nothing is read to see what it holds, and may be damaged.
@@ -95,6 +96,19 @@ def join_scale(
         skip(weight, f"quantized: {error}", skipped)
         return rest
     return [weight._replace(values=joined), *rest]
+
+
+def _joined(weight: Values, scale: Values, axes: tuple[int, ...] | None) -> Scaled:
+    """The weight with its scale; of a class that is not known, along the axis that fits."""
+    rank = len(weight.shape)
+    if axes is not None or len(scale.shape) != 1 or rank < 2:
+        return Scaled(weight, scale, divide=True, axes=axes)
+    sizes = weight.shape[-1], weight.shape[0]
+    fitting = [a for a, n in zip((rank - 1, 0), sizes, strict=True) if scale.shape == (n,)]
+    tried = [Scaled(weight, scale, divide=True, axes=(axis,)) for axis in fitting]
+    if not tried:
+        return Scaled(weight, scale, divide=True)
+    return next((t for t in tried if len(tried) == 1 or _is_int8(t)), tried[0])
 
 
 def _is_int8(joined: Scaled) -> bool:

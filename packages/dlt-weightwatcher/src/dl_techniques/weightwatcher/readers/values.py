@@ -10,9 +10,9 @@ import hashlib
 import io
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -169,124 +169,6 @@ class Stored:
         return _file_fingerprint(self.path, str(self.offset), self.name)
 
 
-@dataclass(frozen=True)
-class Scaled:
-    """Quantized values with their scale: `values * factor` or `values / divisor`.
-
-    Args:
-        values: The quantized values.
-        scale: The factors or divisors.
-        divide: Whether they are divisors.
-        axes: The axes of the values along which the scale runs, in its order; by default what
-            the shapes say.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-    """
-
-    values: Values
-    scale: Values
-    divide: bool = False
-    axes: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        _layout_of(self.scale.shape, self.shape, self.axes)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the quantized values."""
-        return self.values.shape
-
-    @property
-    def scale_layout(self) -> tuple[int, ...]:
-        """The shape of the scale beside the values: 1 along the axes that share a number."""
-        return _layout_of(self.scale.shape, self.shape, self.axes).expand
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of the quantized values."""
-        return self.values.dtype
-
-    def read(self) -> Array:
-        """The values in single precision."""
-        scale = aligned(self.scale.read().astype(np.float32), self.shape, self.axes)
-        numbers = self.values.read().astype(np.float32)
-        return np.asarray(numbers / scale if self.divide else numbers * scale)
-
-    def identity(self) -> Hashable:
-        """That of both parts."""
-        return (self.values.identity(), self.scale.identity())
-
-    def fingerprint(self) -> str:
-        """That of both parts."""
-        return f"{self.values.fingerprint()}/{self.scale.fingerprint()}"
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """`base + scaling * left @ right`; without a base, the update alone."""
-
-    left: Values
-    right: Values
-    scaling: float
-    base: Values | None = None
-    shape: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", (self.left.shape[0], *self.right.shape[1:]))
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of the factors."""
-        return self.left.dtype
-
-    def read(self) -> Array:
-        """The product, in double precision."""
-        left, right = (part.read().astype(np.float64) for part in (self.left, self.right))
-        update = self.scaling * np.tensordot(left, right, axes=1)
-        return update if self.base is None else self.base.read().astype(np.float64) + update
-
-    def identity(self) -> Hashable:
-        """That of all parts."""
-        base = self.base.identity() if self.base else None
-        return (self.left.identity(), self.right.identity(), self.scaling, base)
-
-    def fingerprint(self) -> str:
-        """That of all parts."""
-        parts = [p.fingerprint() for p in (self.left, self.right, self.base) if p is not None]
-        return "/".join([*parts, str(self.scaling)])
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What a model changed: its values minus those of the model that it came from."""
-
-    values: Values
-    base: Values
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The common shape."""
-        return self.values.shape
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of the model's own values."""
-        return self.values.dtype
-
-    def read(self) -> Array:
-        """The difference, in double precision."""
-        return self.values.read().astype(np.float64) - self.base.read().astype(np.float64)
-
-    def identity(self) -> Hashable:
-        """That of both parts."""
-        return (self.values.identity(), self.base.identity())
-
-    def fingerprint(self) -> str:
-        """That of both parts."""
-        return f"{self.values.fingerprint()}-{self.base.fingerprint()}"
-
-
 class Window(io.RawIOBase):
     """A file from an offset on, as a file: an HDF5 file inside a zip archive.
 
@@ -349,51 +231,17 @@ def in_file(values: Values) -> bool:
     return isinstance(values, Mapped | Stored)
 
 
-def aligned(scale: Array, shape: tuple[int, ...], axes: tuple[int, ...] | None = None) -> Array:
-    """A scale per row, per column, per axes or per block, shaped to the values.
+def block_of(values: Values, rows: slice, columns: slice) -> Array:
+    """A part of a matrix; of values that are computed, only what is needed is.
 
     Args:
-        scale: The scale.
-        shape: Of the values.
-        axes: The axes along which the scale runs; by default what the shapes say.
-
-    Raises:
-        ValueError: If the shapes do not fit.
+        values: Two axes.
+        rows: Which rows.
+        columns: Which columns.
     """
-    layout = _layout_of(tuple(scale.shape), shape, axes)
-    scale = scale.reshape(layout.reshape).transpose(layout.transpose).reshape(layout.expand)
-    for axis, (n, s) in enumerate(zip(shape, layout.expand, strict=True)):
-        scale = scale if s in (1, n) else np.repeat(scale, n // s, axis)
-    return scale
-
-
-class _Layout(NamedTuple):
-    """How a scale is turned into an array that broadcasts against the values."""
-
-    reshape: tuple[int, ...]
-    transpose: tuple[int, ...]
-    expand: tuple[int, ...]
-    """The shape after that: 1, the size of an axis, or its number of blocks."""
-
-
-def _layout_of(
-    scale: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...] | None
-) -> _Layout:
-    size = math.prod(scale)
-    if axes is not None and size == math.prod(shape[axis] for axis in axes):
-        kept = tuple(n if axis in axes else 1 for axis, n in enumerate(shape))
-        order = tuple(sorted(range(len(axes)), key=axes.__getitem__))
-        return _Layout(tuple(shape[axis] for axis in axes), order, kept)
-    same = tuple(range(len(scale)))
-    if size == 1:
-        return _Layout(scale, same, tuple(1 for _ in shape))
-    blocks = len(scale) == len(shape) and all(n % s == 0 for n, s in zip(shape, scale, strict=True))
-    if axes is None and blocks:
-        return _Layout(scale, same, scale)
-    if axes is None and len(scale) == 1 and size in {shape[0], shape[-1]}:
-        ones = (1,) * (len(shape) - 1)
-        return _Layout(scale, same, (*ones, size) if size == shape[-1] else (size, *ones))
-    raise ValueError(f"a scale of shape {scale} does not fit values of shape {shape}")
+    block = getattr(values, "block", None)
+    found: Array = values.read()[rows, columns] if block is None else block(rows, columns)
+    return found
 
 
 def _file_fingerprint(path: Path, *parts: str) -> str:

@@ -1,0 +1,1 @@
+"""Tensors that belong together: factors and bases, values and scales, directions and lengths."""
