@@ -232,7 +232,7 @@ def test_reparametrized_layers_of_torch(live):
         "lengths": utils.parametrizations.weight_norm,
         "one length": lambda m: utils.parametrizations.weight_norm(m, dim=None),
         "lengths of inputs": lambda m: utils.parametrizations.weight_norm(m, dim=1),
-        "spectral": lambda m: utils.parametrizations.spectral_norm(m),
+        "spectral": utils.parametrizations.spectral_norm,
         "old lengths": utils.weight_norm,
         "old spectral": utils.spectral_norm,
         "pruned": lambda m: utils.prune.l1_unstructured(m, "weight", 0.5),

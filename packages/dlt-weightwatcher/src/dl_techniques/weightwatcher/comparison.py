@@ -15,6 +15,7 @@ from dl_techniques.weightwatcher.analyzer import analyze_model
 from dl_techniques.weightwatcher.matrices import plan, stack_of
 from dl_techniques.weightwatcher.numerics import distances
 from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.pairing import partners
 from dl_techniques.weightwatcher.parts import Part
 from dl_techniques.weightwatcher.readers.opening import open_source
 from dl_techniques.weightwatcher.readers.weight import Source, Weight
@@ -174,12 +175,15 @@ def compare_models(models: Mapping[str, Any], **options: Any) -> ComparisonResul
 
 def _match(a: AnalysisResult, b: AnalysisResult) -> tuple[list[tuple[Layer, Layer]], list[str]]:
     by_name = {layer["longname"]: layer for layer in a}
+    paths = partners((layer["path"] for layer in b), (layer["path"] for layer in a))
     pairs: list[tuple[Layer, Layer]] = []
     rest: list[Layer] = []
     for layer in b:
-        partner = by_name.get(layer["longname"])
+        path = paths.get(layer["path"], layer["path"])
+        name = f"{path}{layer['longname'].removeprefix(layer['path'])}"
+        partner = by_name.get(name)
         if partner is not None and _shape(partner) == _shape(layer):
-            pairs.append((by_name.pop(layer["longname"]), layer))
+            pairs.append((by_name.pop(name), layer))
         else:
             rest.append(layer)
     unmatched = []

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ from dl_techniques.weightwatcher.lazy import lazy_stack
 from dl_techniques.weightwatcher.matrices import plan, stack_of
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.threads import single_threaded
+from dl_techniques.weightwatcher.pairing import common_shape, partners
 from dl_techniques.weightwatcher.parts import Part
-from dl_techniques.weightwatcher.readers.computed import Difference, LowRank
+from dl_techniques.weightwatcher.readers.computed import Difference, Leading, LowRank
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError, Weight
 from dl_techniques.weightwatcher.row import Finding, analyse, describe, unfit
 from dl_techniques.weightwatcher.selection import chooser
@@ -96,7 +97,7 @@ def _of_known_rank(weight: Weight, parts: list[Part]) -> list[Part]:
 
 
 def subtract(source: Source, base: Source) -> Source:
-    """The change of each weight from a base model's weight of the same path.
+    """The change of each weight from a base model's weight of the same name, wrappers apart.
 
     Args:
         source: The model.
@@ -106,20 +107,24 @@ def subtract(source: Source, base: Source) -> Source:
         SourceError: If no weight has a counterpart.
     """
     of_base = {weight.path: weight for weight in base.weights}
+    found = partners((weight.path for weight in source.weights), of_base)
     weights: list[Weight] = []
     skipped = list(source.skipped)
     for weight in source.weights:
-        partner = of_base.get(weight.path)
+        partner = of_base.get(found.get(weight.path, ""))
         if partner is None:
             skipped.append(_skip(weight, "the base model has no weight of this name"))
-        elif partner.values.shape != weight.values.shape:
-            reason = f"the base model's weight has the shape {partner.values.shape}"
-            skipped.append(_skip(weight, reason))
-        else:
-            values = Difference(weight.values, partner.values)
-            weights.append(
-                Weight(weight.path, values, weight.layer, weight.kind, weight.layout, weight.facts)
-            )
+            continue
+        values, other, note = weight.values, partner.values, weight.note
+        if other.shape != values.shape:
+            shape = common_shape(weight.path, values.shape, other.shape)
+            if shape is None:
+                reason = f"the base model's weight has the shape {other.shape}"
+                skipped.append(_skip(weight, reason))
+                continue
+            note = f"what both have of {values.shape} and {other.shape}"
+            values, other = Leading(values, shape), Leading(other, shape)
+        weights.append(replace(weight, values=Difference(values, other), note=note))
     if not weights:
         raise SourceError(f"{source.label} and {base.label} have no weight in common.")
     return Source(f"{source.label} - {base.label}", weights, skipped)

@@ -12,6 +12,7 @@ from dl_techniques.weightwatcher.joins.reparametrized import join_reparametrized
 from dl_techniques.weightwatcher.joins.scales import join_scales
 from dl_techniques.weightwatcher.joins.tensors import Tensors
 from dl_techniques.weightwatcher.readers.adapter_config import AdapterConfig
+from dl_techniques.weightwatcher.readers.checkpoint import tensors_of
 from dl_techniques.weightwatcher.readers.values import Held, Values, numpy_dtype
 from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, SourceError, Weight
 
@@ -71,9 +72,9 @@ def read_mapping(
     Raises:
         SourceError: If a name stands twice, or an item is no pair.
     """
-    pairs = list(arrays.items()) if isinstance(arrays, Mapping) else list(arrays)
     values: dict[str, Values] = {}
     skipped: list[Skipped] = []
+    pairs = _pairs(arrays, skipped) if isinstance(arrays, Mapping) else list(arrays)
     for pair in pairs:
         try:
             name, array = pair
@@ -93,6 +94,21 @@ def read_mapping(
         else:
             values[str(name)] = Held(held)
     return from_values(values, label=label, skipped=skipped, adapter=AdapterFacts(scaling))
+
+
+def _pairs(arrays: Mapping[Any, Any], skipped: list[Skipped]) -> list[tuple[Any, Any]]:
+    """The items; of a checkpoint, which holds mappings, those that are of the model."""
+    nested = any(isinstance(value, Mapping) for value in arrays.values())
+    found = tensors_of(arrays, _has_shape if nested else lambda item: item is not arrays)
+    for name, item, reason in found:
+        if reason:
+            shape, dtype = getattr(item, "shape", ()), getattr(item, "dtype", "unknown")
+            skipped.append(Skipped(name, tuple(shape), str(dtype), reason))
+    return [(name, item) for name, item, reason in found if not reason]
+
+
+def _has_shape(item: Any) -> bool:
+    return hasattr(item, "shape") and hasattr(item, "dtype")
 
 
 def from_values(

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from dl_techniques.weightwatcher.readers.adapter_config import read_adapter_config
 from dl_techniques.weightwatcher.readers.architecture import read_architecture
+from dl_techniques.weightwatcher.readers.folder import choose
 from dl_techniques.weightwatcher.readers.mapping import AdapterFacts, from_values, read_mapping
-from dl_techniques.weightwatcher.readers.natural_order import natural
 from dl_techniques.weightwatcher.readers.values import Values
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError
 
@@ -22,9 +22,8 @@ Flat = tuple[dict[str, Values], list[Skipped]]
 KINDS: Final = (
     "a Keras model or layer, a torch module, a state dict, a mapping of names to arrays, an "
     "iterator of (name, array), or a path to .keras, .weights.h5, .weights.json, .h5, "
-    ".safetensors, .npz, .npy, .pt, .pth, .bin, .onnx or a folder of such files"
+    ".safetensors, .npz, .npy, .pt, .pth, .bin, .ckpt, .onnx or a folder of such files"
 )
-_INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
 def open_source(source: Any, *, scaling: float | None = None) -> Source:
@@ -129,7 +128,7 @@ def _reader(path: Path) -> Callable[[Path], Flat] | None:
         from dl_techniques.weightwatcher.readers.numpy_file import read_npy, read_npz
 
         return read_npz if name.endswith(".npz") else read_npy
-    if name.endswith((".pt", ".pth", ".bin")):
+    if name.endswith((".pt", ".pth", ".bin", ".ckpt")):
         from dl_techniques.weightwatcher.readers.torch_file import read_torch
 
         return read_torch
@@ -137,29 +136,16 @@ def _reader(path: Path) -> Callable[[Path], Flat] | None:
 
 
 def _open_folder(folder: Path, scaling: float | None) -> Source:
-    """A Hugging Face folder: its index, or its files of the first format that is there."""
-    for name in _INDEXES:
-        if (folder / name).is_file():
-            return _open_index(folder / name, scaling)
-    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.npz"):
-        files = sorted(_regular(folder, pattern), key=lambda file: natural(file.name))
-        files = [file for file in files if file.name != "training_args.bin"]
-        if files:
-            reads = [_require(file)(file) for file in files]
-            return _flat_source(reads, folder.name or str(folder), folder, scaling)
-    for pattern in ("*.keras", "*.weights.json", "*.weights.h5", "*.h5", "*.onnx"):
-        found = sorted(_regular(folder, pattern))
-        if len(found) == 1:
-            return _open_path(found[0], scaling)
-        if found:
-            names = ", ".join(file.name for file in found[:5])
-            raise SourceError(f"{folder} holds several models: {names}. Name one of them.")
-    raise SourceError(f"{folder} holds no file of weights.")
-
-
-def _regular(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder; reading a pipe or a device would wait for ever."""
-    return [path for path in folder.glob(pattern) if path.is_file()]
+    """The weights of a folder, as hubs and trainers leave it; see `choose`."""
+    chosen = choose(folder)
+    if len(chosen.files) == 1 and _reader(chosen.files[0]) is None:
+        source = _open_path(chosen.files[0], scaling)
+    else:
+        reads = [_require(file)(file) for file in chosen.files]
+        label = chosen.files[0].parent.name or str(folder)
+        source = _flat_source(reads, label, chosen.files[0].parent, scaling)
+    beside = [Skipped(name, (), "file", reason) for name, reason in chosen.others]
+    return source._replace(skipped=[*source.skipped, *beside])
 
 
 def _open_index(index: Path, scaling: float | None) -> Source:
