@@ -122,6 +122,15 @@ def test_convolutions(families):
     compare(torch_state(arrays))
 
 
+def test_convolutions_of_one_tap_are_halved_as_well(families):
+    rng = np.random.default_rng(2)
+    arrays = {"point": rng.normal(size=(96, 64, 1, 1)).astype("float32")}
+    arrays["down"] = rng.standard_t(4, (24, 80, 1, 1)).astype("float32")
+    edges = ("W_scale", "bulk_max", "bulk_min", "mp_softrank", "sigma_mp")
+    compare(torch_state(arrays), columns=edges, rel=1e-3, mp_fit=True)
+    compare(torch_state(arrays), columns=("detX_num", "detX_val", *COLUMNS), detX=True)
+
+
 def test_bulk_and_volume(families):
     chosen = {k: families[k] for k in ("gaussian", "square", "student", "spiked")}
     extra = ("sigma_mp", "num_spikes", "mp_softrank", "W_scale", "bulk_max", "bulk_min")

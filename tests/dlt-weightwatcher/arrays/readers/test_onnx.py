@@ -60,15 +60,15 @@ def test_kernels_and_matrices_are_those_of_torch(tmp_path):
         "grouped.weight[group 1]",
         "turned.weight",
         "head.weight",
-        "onnx::MatMul_7",
+        "layers.0.query.weight",
         "table",
     ]
     assert [entry.path for entry in result.skipped] == ["head.bias"]
-    assert rows["onnx::MatMul_7"]["name"] == "/layers.0/query"
+    assert rows["layers.0.query.weight"]["name"] == "/layers.0/query"
     assert (rows["conv.weight"]["rf"], rows["conv.weight"]["M"]) == (9, 16)
     assert (rows["grouped.weight[group 1]"]["N"], rows["grouped.weight[group 1]"]["M"]) == (12, 8)
     plain = {name: weights[name] for name in ("conv.weight", "turned.weight", "head.weight")}
-    plain |= {"onnx::MatMul_7": weights["onnx::MatMul_7"], "table": weights["table"]}
+    plain |= {"layers.0.query.weight": weights["onnx::MatMul_7"], "table": weights["table"]}
     for row in analyze_model(plain, n_jobs=1).to_records():
         assert rows[row["longname"]]["alpha"] == pytest.approx(row["alpha"], rel=1e-12)
         assert rows[row["longname"]]["stable_rank"] == pytest.approx(row["stable_rank"], rel=1e-12)

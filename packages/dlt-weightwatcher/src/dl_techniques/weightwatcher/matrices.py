@@ -261,7 +261,7 @@ def _finish(
         return make_part(
             suffix, (*steps, ("fourier", tuple(spatial))), taps, inputs, outputs, "Fourier"
         )
-    return make_part(suffix, tuple(steps), taps, inputs, outputs)
+    return make_part(suffix, tuple(steps), taps, inputs, outputs)._replace(kernel=True)
 
 
 def _layout(weight: Weight, shape: tuple[int, ...], settings: Settings) -> str:

@@ -20,6 +20,9 @@ class Part(NamedTuple):
     rank: int | None = None
     """The most that each matrix can have, where it is less than M."""
 
+    kernel: bool = False
+    """Whether the matrices are the taps of a convolution, be it only one."""
+
     @property
     def evals(self) -> int:
         """How many eigenvalues there are; those that must be zero are none."""

@@ -64,8 +64,8 @@ def reference_row(
     """
     from dl_techniques.weightwatcher.row import optional_columns
 
-    # Pooled slices of a convolution are scaled by sqrt(1/2); one matrix is not.
-    factor = _POOLED_FACTOR if part.slices > 1 else 1.0
+    # The taps of a convolution are scaled by sqrt(1/2), a single one too; a matrix is not.
+    factor = _POOLED_FACTOR if part.slices > 1 or part.kernel else 1.0
     slices = evals * factor
     pooled = np.sort(slices, axis=None)
     tail = fit_reference(pooled)

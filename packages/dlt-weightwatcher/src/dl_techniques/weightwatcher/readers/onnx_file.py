@@ -6,13 +6,19 @@ The package `onnx` parses the file; numbers beside it (external data) are memory
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from dl_techniques.weightwatcher.readers.computed import Computed
+from dl_techniques.weightwatcher.readers.limits import fault_of_shape, shown
+from dl_techniques.weightwatcher.readers.onnx_bits import of_few_bits, unpacked
+from dl_techniques.weightwatcher.readers.onnx_names import Names, Use
 from dl_techniques.weightwatcher.readers.scaled import Scaled
 from dl_techniques.weightwatcher.readers.values import (
     Held,
@@ -25,16 +31,22 @@ from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, 
 # Input 1 is the kernel, 2 the recurrent kernel; both have an axis of directions first.
 _GATES: Final = {"LSTM": 4, "GRU": 3, "RNN": 1}
 # What hands a weight on unchanged, or turned: the node behind it is the one that uses it.
-_PASSED_ON: Final = frozenset({"Cast", "DequantizeLinear", "Identity", "Transpose"})
+_PASSED_ON: Final = frozenset(
+    {
+        *("Cast", "CastLike", "DequantizeLinear", "Identity", "Transpose", "QuantizeLinear"),
+        *("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Concat", "Slice", "Split"),
+    }
+)
+# What takes masks, tables and numbers rather than weights.
+_ELEMENTWISE: Final = frozenset(
+    {
+        *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mod", "Clip"),
+        *("Where", "Equal", "Greater", "Less", "And", "Or", "Not"),
+        *("Expand", "Tile", "Pad", "Resize", "Range", "Shape", "ScatterND", "ConstantOfShape"),
+    }
+)
 _QUANTIZED: Final = frozenset({"int8", "uint8", "int4", "uint4"})
 _NO_SCALE: Final = "quantized, and nothing says with which scale"
-
-
-class _Use(NamedTuple):
-    """The first node that takes a tensor as an input."""
-
-    node: Any
-    place: int
 
 
 def read_onnx(path: Path) -> Source:
@@ -82,18 +94,23 @@ class _Reader:
         self._nodes = [node for part in graphs for node in part.node]
         # Functions have no initializers.
         self._tensors = [(t.name, t) for part in graphs for t in getattr(part, "initializer", ())]
-        self._tensors += [
+        constants = [
             (node.output[0], attribute.t)
             for node in self._nodes
             if node.op_type == "Constant" and node.output
             for attribute in node.attribute
             if attribute.name == "value"
         ]
+        self._constants = {name for name, _ in constants}
+        self._tensors += constants
         self._sparse = [t for part in graphs for t in getattr(part, "sparse_initializer", ())]
-        self._uses: dict[str, _Use] = {}
+        self._uses: dict[str, Use] = {}
         for node in self._nodes:
             for place, name in enumerate(node.input):
-                self._uses.setdefault(name, _Use(node, place))
+                self._uses.setdefault(name, Use(node, place))
+        taken = {name for name, _ in self._tensors}
+        self._names = Names(self._nodes, taken)
+        self._multiplied_in_bits: set[str] = set()
 
     def read(self) -> tuple[list[Weight], list[Skipped]]:
         """The weights, and what of the file is none."""
@@ -110,10 +127,22 @@ class _Reader:
                 skipped.append(found)
             else:
                 values[unique] = found
+        values = self._unpacked(values, skipped)
         values = self._dequantized(values, skipped)
+        literals = [name for name in values if self._is_literal(name, values[name])]
+        for name in literals:
+            value = values.pop(name)
+            skipped.append(Skipped(name, value.shape, value.dtype, "a constant of the graph"))
         parts = (self._weights(name, value) for name, value in values.items())
         named = [replace(w, path=f"{self._prefix}{w.path}") for part in parts for w in part]
         return named, [entry._replace(path=f"{self._prefix}{entry.path}") for entry in skipped]
+
+    def _is_literal(self, name: str, value: Values) -> bool:
+        """Whether a constant is a mask, a table or a number, which no layer multiplies by."""
+        if name.partition("[")[0] not in self._constants or len(value.shape) < 2:
+            return False
+        use = self._use(name)
+        return use is not None and use.node.op_type in _ELEMENTWISE
 
     def _values(self, name: str, tensor: Any) -> Values | Skipped:
         from onnx import TensorProto, helper, numpy_helper
@@ -121,6 +150,9 @@ class _Reader:
         shape = tuple(tensor.dims)
         if min(shape, default=0) < 0:
             raise SourceError(f"The shape of {name!r} is damaged: {shape}")
+        fault = fault_of_shape(shape)
+        if fault is not None:
+            return Skipped(name, shown(shape), "unknown", fault)
         try:
             if tensor.data_location == TensorProto.EXTERNAL:
                 dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
@@ -140,20 +172,50 @@ class _Reader:
         facts = {entry.key: entry.value for entry in tensor.external_data}
         location = facts.get("location", "")
         file = self._folder / location
-        if not location or Path(location).name != location:
+        parts = re.split(r"[/\\\\]", location)
+        if not location or ".." in parts or not parts[0] or ":" in parts[0]:
             raise SourceError(f"The numbers of {name!r} lie elsewhere: {location!r}")
         if not file.is_file():
             raise SourceError(f"The numbers of {name!r} are in {location}, which is not there.")
-        if dtype.startswith(("int4", "uint4", "float4", "object")):
+        if dtype.startswith(("float4", "object", "int2", "uint2")):
             return Skipped(name, shape, dtype, f"values of the type {dtype} are not read")
+        packed = dtype in {"int4", "uint4"}
         nbytes = math.prod(shape) * numpy_dtype(dtype).itemsize
+        nbytes = -(-math.prod(shape) // 2) if packed else nbytes
         try:
             offset = int(facts.get("offset", 0))
         except ValueError:
             offset = -1
         if offset < 0 or offset + nbytes > file.stat().st_size:
             raise SourceError(f"{name!r} lies outside {location}.")
+        if packed:
+            codes = Mapped(file, offset, (nbytes,), "uint8")
+            return Computed(partial(unpacked, shape, dtype), (codes,), shape, dtype)
         return Mapped(file, offset, shape, dtype)
+
+    def _unpacked(self, values: dict[str, Values], skipped: list[Skipped]) -> dict[str, Values]:
+        """Weights in blocks of few bits, as onnxruntime's nodes multiply by them."""
+        found = dict(values)
+        for node in self._nodes:
+            kind = node.op_type
+            name = node.input[1 if kind == "MatMulNBits" else 0] if len(node.input) > 1 else ""
+            if kind != "MatMulNBits" or name not in found:
+                continue
+            weight = found[name]
+            parts = [found.get(part) for part in (*node.input[2:4], "")[:2]]
+            facts = {key: _integer(node, key, 0) for key in ("K", "N", "bits", "block_size")}
+            try:
+                found[name] = of_few_bits(weight, parts[0], parts[1], **facts)
+                self._multiplied_in_bits.add(name)
+            except ValueError as error:
+                del found[name]
+                skipped.append(Skipped(name, weight.shape, weight.dtype, str(error)))
+            for part in node.input[2:4]:
+                taken = found.pop(part, None)
+                if taken is not None:
+                    reason = f"how {name} is quantized"
+                    skipped.append(Skipped(part, taken.shape, taken.dtype, reason))
+        return found
 
     def _dequantized(self, values: dict[str, Values], skipped: list[Skipped]) -> dict[str, Values]:
         """Quantized weights joined with the scale and the zero point that a node gives them."""
@@ -165,7 +227,8 @@ class _Reader:
             if node.op_type == "Gather" and node.output and node.input
         }
         quantized = [name for name, value in values.items() if value.dtype in _QUANTIZED]
-        done: set[str] = set()
+        done = set(self._multiplied_in_bits)
+        quantized = [name for name in quantized if name not in done]
         said = [found for node in self._nodes if (found := _quantization(node)) is not None]
         for found in [*said, *map(self._by_name, quantized)]:
             name = table.get(found.weight, found.weight)
@@ -183,7 +246,7 @@ class _Reader:
                 if scale is None or (zero is None and found.zero):
                     raise ValueError(_NO_SCALE)
                 axis = found.axis % max(1, len(weight.shape))
-                joined[name] = _scaled(weight, scale, zero, axis)
+                joined[name] = _scaled(weight, scale, zero, axis, found.block)
             except ValueError as error:
                 skipped.append(Skipped(name, weight.shape, weight.dtype, str(error)))
         return {name: joined[name] for name in values if name in joined}
@@ -202,13 +265,10 @@ class _Reader:
             return
         kind, layer = use.node.op_type, use.node.name or use.node.op_type
         gates = _GATES.get(kind)
-        if gates and use.place in (1, 2) and len(value.shape) == 3:
-            for direction, numbers in enumerate(value.read()):
-                # Torch's names, which say what the rows of these matrices are.
-                part = f"weight_{'ih' if use.place == 1 else 'hh'}_l0{'_reverse' * direction}"
-                path = f"{name}.{part}"
-                yield Weight(path, Held(numbers), layer, kind, "torch", {"gates": gates})
+        if gates and use.place in (1, 2):
+            yield from self._recurrent(name, value, use, layer)
             return
+        name = self._names.name_of(name, use)
         if gates and use.place > 2:
             yield Weight(f"{name}.bias", value, layer, kind, "torch")
             return
@@ -217,7 +277,25 @@ class _Reader:
             facts = {"groups": _integer(use.node, "group", 1), "transposed": "Transpose" in kind}
         yield Weight(name, value, layer, kind, _layout(use.node), facts)
 
-    def _use(self, name: str) -> _Use | None:
+    def _recurrent(self, name: str, value: Values, use: Use, layer: str) -> Iterator[Weight]:
+        """The kernel of a recurrent layer, of each direction a matrix with its gates below."""
+        kind, facts = use.node.op_type, {"gates": _GATES[use.node.op_type]}
+        part = f"weight_{'ih' if use.place == 1 else 'hh'}_l0"
+        if len(value.shape) == 2:  # the exporter left the layer's own matrices in the file
+            path = name if "weight_" in name.rpartition(".")[2] else f"{name}.{part}"
+            yield Weight(path, value, layer, kind, "torch", facts)
+            return
+        if len(value.shape) != 3:
+            yield Weight(name, value, layer, kind, "unknown")
+            return
+        for direction, numbers in enumerate(value.read()):
+            # Torch's names, which say what the rows of these matrices are.
+            own = f"{part}{'_reverse' * direction}"
+            path = self._names.name_of(name, use, own)
+            path = f"{name}.{own}" if path == name else path
+            yield Weight(path, Held(numbers), layer, kind, "torch", facts)
+
+    def _use(self, name: str) -> Use | None:
         for _ in self._nodes:
             use = self._uses.get(name)
             if use is None or use.node.op_type not in _PASSED_ON or not use.node.output:
@@ -240,20 +318,26 @@ class _Quantization(NamedTuple):
     scale: str
     zero: str
     axis: int
+    block: int = 0
+    """How many values along the axis share a scale; 0 for one scale for each place on it."""
 
 
 def _quantization(node: Any) -> _Quantization | None:
     inputs: list[str] = [*node.input, *[""] * 6]
     first, second, third, *others = inputs
     if node.op_type == "DequantizeLinear":
-        return _Quantization(first, second, third, _integer(node, "axis", 1))
+        block = _integer(node, "block_size", 0)
+        return _Quantization(first, second, third, _integer(node, "axis", 1), block)
     if node.op_type in {"QLinearConv", "QLinearMatMul"}:
         axis = 0 if node.op_type == "QLinearConv" else -1
         return _Quantization(others[0], others[1], others[2], axis)
     return None
 
 
-def _scaled(weight: Values, scale: Values, zero: Values | None, axis: int) -> Values:
+def _scaled(weight: Values, scale: Values, zero: Values | None, axis: int, block: int) -> Values:
+    if block:
+        blocks = tuple(block if place == axis else 1 for place in range(len(weight.shape)))
+        return Scaled(weight, scale, blocks=blocks, zero=zero)
     along = (axis,) if len(scale.shape) == 1 and scale.shape != (1,) else None
     return Scaled(weight, scale, axes=along, zero=zero)
 
