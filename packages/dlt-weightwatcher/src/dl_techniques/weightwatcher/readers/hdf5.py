@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import pyfive  # type: ignore[import-untyped]  # no stubs
-from pyfive.core import UNDEFINED_ADDRESS  # type: ignore[import-untyped]  # no stubs
-from pyfive.dataobjects import DataObjects  # type: ignore[import-untyped]  # no stubs
-from pyfive.p5t import (  # type: ignore[import-untyped]  # no stubs
+import pyfive
+from pyfive.core import UNDEFINED_ADDRESS
+from pyfive.dataobjects import DataObjects
+from pyfive.p5t import (
     P5EnumType,
     P5FloatType,
     P5IntegerType,

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from pyfive.btree import BTreeV1RawDataChunks  # type: ignore[import-untyped]  # no stubs
-from pyfive.core import UNDEFINED_ADDRESS  # type: ignore[import-untyped]  # no stubs
+from pyfive.btree import BTreeV1RawDataChunks
+from pyfive.core import UNDEFINED_ADDRESS
 
 from dl_techniques.weightwatcher.readers.array import Array
 
