@@ -46,6 +46,12 @@ from dl_techniques.layers.ffn.mlp_block import MLPBlock as MLPBlock
 from dl_techniques.layers.ffn.residual_block import ResidualBlock as ResidualBlock
 from dl_techniques.layers.ffn.swiglu_ffn import SwiGLUFFN as SwiGLUFFN
 from dl_techniques.layers.ffn.swin_mlp import SwinMLP as SwinMLP
+from dl_techniques.layers.image.advanced_laplacian_filter import AdvancedLaplacianFilter as AdvancedLaplacianFilter
+from dl_techniques.layers.image.canny import Canny as Canny
+from dl_techniques.layers.image.clahe import CLAHE as CLAHE
+from dl_techniques.layers.image.gaussian_filter import GaussianFilter as GaussianFilter
+from dl_techniques.layers.image.laplacian_filter import LaplacianFilter as LaplacianFilter
+from dl_techniques.layers.image.shearlet_transform import ShearletTransform as ShearletTransform
 from dl_techniques.layers.layer_scale import LayerScale as LayerScale
 from dl_techniques.layers.norms.band_logit_norm import BandLogitNorm as BandLogitNorm
 from dl_techniques.layers.norms.band_rms import BandRMS as BandRMS
@@ -91,6 +97,7 @@ __all__ = [
     "AdaptiveMultiHeadAttention",
     "AdaptiveSoftmax",
     "AdaptiveTemperatureSoftmax",
+    "AdvancedLaplacianFilter",
     "AreaAttention",
     "AttentionBlock",
     "BandLogitNorm",
@@ -100,6 +107,8 @@ __all__ = [
     "C3k2Block",
     "C3kBlock",
     "CBAM",
+    "CLAHE",
+    "Canny",
     "CapsuleBlock",
     "ChannelAttention",
     "Conv2DBuilder",
@@ -121,6 +130,7 @@ __all__ = [
     "GLUFFN",
     "GRN",
     "GatedMLP",
+    "GaussianFilter",
     "GlobalResponseNorm",
     "GlobalResponseNormalization",
     "GroupQueryAttention",
@@ -128,6 +138,7 @@ __all__ = [
     "HierarchicalCapsuleStem",
     "HierarchicalMLPStem",
     "HopfieldAttention",
+    "LaplacianFilter",
     "LayerScale",
     "LearnableMultiplier",
     "LogitNorm",
@@ -149,6 +160,7 @@ __all__ = [
     "RotaryPositionEmbedding",
     "RoutingCapsule",
     "SaturatedMish",
+    "ShearletTransform",
     "SiLU",
     "SpaceToDepth",
     "SparseAttention",

@@ -1,0 +1,24 @@
+"""Module paths of the original dl_techniques."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+PATHS = {
+    "canny": "image.canny",
+    "clahe": "image.clahe",
+    "gaussian_filter": "image.gaussian_filter",
+    "laplacian_filter": "image.laplacian_filter",
+    "shearlet_transform": "image.shearlet_transform",
+}
+
+
+@pytest.mark.parametrize(("original", "home"), PATHS.items())
+def test_original_path_holds_the_same_classes(original, home):
+    module = importlib.import_module(f"dl_techniques.layers.{original}")
+    package = importlib.import_module(f"dl_techniques.layers.{home.partition('.')[0]}")
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name) is getattr(package, name)
