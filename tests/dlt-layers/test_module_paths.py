@@ -9,6 +9,7 @@ import pytest
 PATHS = {
     "canny": "image.canny",
     "clahe": "image.clahe",
+    "convolutional_kan": "conv.convolutional_kan",
     "gaussian_filter": "image.gaussian_filter",
     "laplacian_filter": "image.laplacian_filter",
     "shearlet_transform": "image.shearlet_transform",

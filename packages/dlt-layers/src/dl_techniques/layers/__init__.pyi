@@ -52,6 +52,7 @@ from dl_techniques.layers.image.clahe import CLAHE as CLAHE
 from dl_techniques.layers.image.gaussian_filter import GaussianFilter as GaussianFilter
 from dl_techniques.layers.image.laplacian_filter import LaplacianFilter as LaplacianFilter
 from dl_techniques.layers.image.shearlet_transform import ShearletTransform as ShearletTransform
+from dl_techniques.layers.kan.kan_linear import KANLinear as KANLinear
 from dl_techniques.layers.layer_scale import LayerScale as LayerScale
 from dl_techniques.layers.norms.band_logit_norm import BandLogitNorm as BandLogitNorm
 from dl_techniques.layers.norms.band_rms import BandRMS as BandRMS
@@ -88,6 +89,7 @@ DynamicTanh = DyTLayer
 GRN = GlobalResponseNormalization
 GlobalResponseNorm = GlobalResponseNormalization
 GroupedQueryAttention = GroupQueryAttention
+KAN = KANLinear
 LearnableMultiplier = LayerScale
 UniversalInvertedBottleneck = UIB
 Upsample = upsample
@@ -138,6 +140,8 @@ __all__ = [
     "HierarchicalCapsuleStem",
     "HierarchicalMLPStem",
     "HopfieldAttention",
+    "KAN",
+    "KANLinear",
     "LaplacianFilter",
     "LayerScale",
     "LearnableMultiplier",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from keras import ops
 
 from dl_techniques.core import Tensor
+from dl_techniques.layers.arguments import require_integers
 
 
 def b_spline_bases(x: Tensor, grid_size: int, spline_order: int, low: float, high: float) -> Tensor:
@@ -51,3 +53,21 @@ def b_spline_bases(x: Tensor, grid_size: int, spline_order: int, low: float, hig
             power = power * ramp
         bases = bases + (-1) ** j * math.comb(k + 1, j) / math.factorial(k) * power
     return bases
+
+
+def require_grid(grid_size: int, spline_order: int, grid_range: Sequence[float]) -> None:
+    """Check the grid of a spline.
+
+    Args:
+        grid_size: Number of cells.
+        spline_order: Order of the splines.
+        grid_range: Where the grid starts and ends.
+
+    Raises:
+        ValueError: If a number is not a positive integer, or the range is empty.
+    """
+    require_integers(grid_size=grid_size, spline_order=spline_order)
+    if len(grid_range) != 2 or not grid_range[0] < grid_range[1]:
+        raise ValueError(
+            f"`grid_range` must be (low, high), low < high. Received: grid_range={grid_range}"
+        )

@@ -20,7 +20,7 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import require_integers, require_one_of, require_pair
-from dl_techniques.layers.b_spline import b_spline_bases
+from dl_techniques.layers.b_spline import b_spline_bases, require_grid
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
@@ -119,11 +119,7 @@ class ConvolutionalKAN(ChannelsLastLayer):
             raise ValueError(
                 f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
             )
-        require_integers(grid_size=grid_size, spline_order=spline_order)
-        if len(grid_range) != 2 or not grid_range[0] < grid_range[1]:
-            raise ValueError(
-                f"`grid_range` must be (low, high), low < high. Received: grid_range={grid_range}"
-            )
+        require_grid(grid_size, spline_order, grid_range)
         self.filters = filters
         self.kernel_size = sizes
         self.strides = strides

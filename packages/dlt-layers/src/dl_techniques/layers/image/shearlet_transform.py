@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -16,7 +16,6 @@ from dl_techniques.core import (
     Tensor,
     TensorSpec,
     component,
-    upcast,
 )
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
@@ -45,7 +44,8 @@ class ShearletTransform(ChannelsLastLayer):
     horizontal cone, of the vertical cone, and the two seams. The filters are made symmetric at the
     Nyquist frequencies of even sizes; without it real coefficients would lose energy there.
 
-    The layer computes in float32 and has no weights. `inverse` reconstructs the image.
+    The layer computes in float32 under every policy, and has no weights. `inverse` reconstructs
+    the image.
 
     Args:
         n_scales: Number of scales J; `None` for floor(log2(max(height, width)) / 2), at least 1.
@@ -81,6 +81,12 @@ class ShearletTransform(ChannelsLastLayer):
         arXiv:2208.06882.
     """
 
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "finite_differences": "Keras 3.8 transforms in float32 on TensorFlow, and so does the "
+        "layer everywhere; a difference of 1e-6 is lost in it. A test compares the gradient with "
+        "the adjoint."
+    }
+
     def __init__(
         self,
         n_scales: int | None = None,
@@ -115,7 +121,7 @@ class ShearletTransform(ChannelsLastLayer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Transform each channel, in float32."""
-        x = ops.transpose(upcast(inputs), (0, 3, 1, 2))[:, :, None]
+        x = ops.cast(ops.transpose(inputs, (0, 3, 1, 2)), "float32")[:, :, None]
         real, imaginary = ops.fft2((x, ops.zeros_like(x)))
         if self.complex_output:
             psi = ops.convert_to_tensor(self._filters, dtype=x.dtype)
@@ -166,7 +172,7 @@ class ShearletTransform(ChannelsLastLayer):
         if self.complex_output:
             real, imaginary = ops.real(c), ops.imag(c)
         else:
-            real = upcast(c)
+            real = ops.cast(c, "float32")
             imaginary = ops.zeros_like(real)
         psi = self._filters[: self._count]
         height, width = psi.shape[1:]
