@@ -7,6 +7,7 @@ import importlib
 import pytest
 
 PATHS = {
+    "bitlinear_layer": "quantized.bit_linear",
     "canny": "image.canny",
     "clahe": "image.clahe",
     "convolutional_kan": "conv.convolutional_kan",

@@ -64,6 +64,8 @@ from dl_techniques.layers.norms.logit_norm import LogitNorm as LogitNorm
 from dl_techniques.layers.norms.max_logit_norm import MaxLogitNorm as MaxLogitNorm
 from dl_techniques.layers.norms.rms_norm import RMSNorm as RMSNorm
 from dl_techniques.layers.ortho_block import OrthoBlock as OrthoBlock
+from dl_techniques.layers.quantized.bit_linear import BitLinear as BitLinear
+from dl_techniques.layers.quantized.packed_bit_linear import PackedBitLinear as PackedBitLinear
 from dl_techniques.layers.stochastic_depth import StochasticDepth as StochasticDepth
 from dl_techniques.layers.transformer.convolutional_transformer_block import ConvolutionalTransformerBlock as ConvolutionalTransformerBlock
 from dl_techniques.layers.transformer.mixed_sequential_block import MixedSequentialBlock as MixedSequentialBlock
@@ -105,6 +107,7 @@ __all__ = [
     "BandLogitNorm",
     "BandRMS",
     "BasisFunction",
+    "BitLinear",
     "Bottleneck",
     "C3k2Block",
     "C3kBlock",
@@ -153,6 +156,7 @@ __all__ = [
     "MobileMQA",
     "NonLocalAttention",
     "OrthoBlock",
+    "PackedBitLinear",
     "PatchEmbedding",
     "PatchEmbedding1d",
     "PixelShuffle",
