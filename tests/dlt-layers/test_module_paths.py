@@ -13,6 +13,9 @@ PATHS = {
     "convolutional_kan": "conv.convolutional_kan",
     "gaussian_filter": "image.gaussian_filter",
     "laplacian_filter": "image.laplacian_filter",
+    "mps_layer": "tensor_network.mps_layer",
+    "rbf": "prototype.rbf",
+    "som_2d_layer": "prototype.som2d_layer",
     "shearlet_transform": "image.shearlet_transform",
 }
 

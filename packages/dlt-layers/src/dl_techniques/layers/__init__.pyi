@@ -64,9 +64,13 @@ from dl_techniques.layers.norms.logit_norm import LogitNorm as LogitNorm
 from dl_techniques.layers.norms.max_logit_norm import MaxLogitNorm as MaxLogitNorm
 from dl_techniques.layers.norms.rms_norm import RMSNorm as RMSNorm
 from dl_techniques.layers.ortho_block import OrthoBlock as OrthoBlock
+from dl_techniques.layers.prototype.kmeans_layer import KMeansLayer as KMeansLayer
+from dl_techniques.layers.prototype.rbf import RBF as RBF
+from dl_techniques.layers.prototype.som2d_layer import SOM2dLayer as SOM2dLayer
 from dl_techniques.layers.quantized.bit_linear import BitLinear as BitLinear
 from dl_techniques.layers.quantized.packed_bit_linear import PackedBitLinear as PackedBitLinear
 from dl_techniques.layers.stochastic_depth import StochasticDepth as StochasticDepth
+from dl_techniques.layers.tensor_network.mps_layer import MPSLayer as MPSLayer
 from dl_techniques.layers.transformer.convolutional_transformer_block import ConvolutionalTransformerBlock as ConvolutionalTransformerBlock
 from dl_techniques.layers.transformer.mixed_sequential_block import MixedSequentialBlock as MixedSequentialBlock
 from dl_techniques.layers.transformer.swin_conv_block import SwinConvBlock as SwinConvBlock
@@ -145,11 +149,13 @@ __all__ = [
     "HopfieldAttention",
     "KAN",
     "KANLinear",
+    "KMeansLayer",
     "LaplacianFilter",
     "LayerScale",
     "LearnableMultiplier",
     "LogitNorm",
     "MLPBlock",
+    "MPSLayer",
     "MaxLogitNorm",
     "Mish",
     "MixedSequentialBlock",
@@ -162,11 +168,13 @@ __all__ = [
     "PixelShuffle",
     "PositionalEmbedding",
     "PrimaryCapsule",
+    "RBF",
     "RMSNorm",
     "ReLUK",
     "ResidualBlock",
     "RotaryPositionEmbedding",
     "RoutingCapsule",
+    "SOM2dLayer",
     "SaturatedMish",
     "ShearletTransform",
     "SiLU",

@@ -62,12 +62,12 @@ class PackedBitLinear(Layer):
         ValueError: If an argument is invalid, or the features are unknown.
 
     Example:
-        >>> import numpy as np
+        >>> from keras import ops
         >>> from dl_techniques.layers import BitLinear
         >>> layer = BitLinear(16)
-        >>> x = np.ones((1, 64), "float32")
+        >>> x = ops.ones((1, 64))
         >>> y, packed = layer(x), layer.pack()
-        >>> tuple(packed.packed.shape), bool(np.allclose(packed(x), y))
+        >>> tuple(packed.packed.shape), bool(ops.max(ops.abs(packed(x) - y)) < 1e-5)
         ((16, 16), True)
 
     References:
