@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from dl_techniques.initializers import OrthonormalInitializer
+from dl_techniques.initializers import HeOrthonormalInitializer, OrthonormalInitializer
 
 
 def draw(shape, dtype=None, **settings):
@@ -65,3 +65,10 @@ def test_a_seed_gives_the_gram_schmidt_basis_of_its_draws():
 def test_shapes_without_orthonormal_rows_are_refused(shape):
     with pytest.raises(ValueError, match="`shape`"):
         draw(shape)
+
+
+def test_he_scaling_is_a_gain():
+    """Oracle: E[w^2] = 2 / d, and the rows of the other name's instance."""
+    w = ops.convert_to_numpy(HeOrthonormalInitializer(gain=2**0.5, seed=3)((4, 8)))
+    assert (w.astype("float64") ** 2).mean() == pytest.approx(2 / 8, rel=1e-6)
+    np.testing.assert_allclose(w, 2**0.5 * draw((4, 8), seed=3), rtol=1e-6)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from keras import ops
 
 from dl_techniques.core import Constraint, Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.layers.arguments import require_numbers
 
 
 @component(
@@ -43,10 +43,9 @@ class ValueRangeConstraint(Constraint):
     def __init__(
         self, min_value: float, max_value: float | None = None, clip_gradients: bool = False
     ) -> None:
-        for name, value in {"min_value": min_value, "max_value": max_value}.items():
-            missing = value is None and name == "max_value"
-            if not missing and (not isinstance(value, int | float) or not math.isfinite(value)):
-                raise ValueError(f"`{name}` must be a finite number. Received: {name}={value!r}")
+        require_numbers(min_value=min_value)
+        if max_value is not None:
+            require_numbers(max_value=max_value)
         if max_value is not None and min_value > max_value:
             raise ValueError(
                 "`min_value` must not be above `max_value`. "

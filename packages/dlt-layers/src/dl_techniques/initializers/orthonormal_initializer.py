@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import Example, Initializer, Rejection, Tensor, TensorSpec, component
+from dl_techniques.layers.arguments import require_numbers
 
 
 @component(
@@ -39,7 +40,7 @@ class OrthonormalInitializer(Initializer):
 
     Raises:
         ValueError: If the shape is not `(n, d)` with n <= d: more than d rows cannot be
-            orthonormal. Also if `gain` is not finite or `seed` is no integer.
+            orthonormal. Also if `gain` is not finite or `seed` is not an integer.
 
     Example:
         >>> from keras import ops
@@ -54,8 +55,7 @@ class OrthonormalInitializer(Initializer):
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
-        if not isinstance(gain, int | float) or not np.isfinite(gain):
-            raise ValueError(f"`gain` must be a finite number. Received: gain={gain!r}")
+        require_numbers(gain=gain)
         if seed is not None and (not isinstance(seed, int) or seed < 0):
             raise ValueError(
                 f"`seed` must be None or an integer from 0 on. Received: seed={seed!r}"

@@ -62,6 +62,36 @@ def require_positive_numbers(**settings: Any) -> None:
             )
 
 
+def require_nonnegative_numbers(**settings: Any) -> None:
+    """Refuse settings that are not finite numbers from 0 on.
+
+    Args:
+        **settings: Arguments of a constructor by their names.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    for name, value in settings.items():
+        if not is_number(value) or value < 0:
+            raise ValueError(
+                f"`{name}` must be a finite number from 0 on. Received: {name}={value!r}"
+            )
+
+
+def require_numbers(**settings: Any) -> None:
+    """Refuse settings that are not finite numbers.
+
+    Args:
+        **settings: Arguments of a constructor by their names.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    for name, value in settings.items():
+        if not is_number(value):
+            raise ValueError(f"`{name}` must be a finite number. Received: {name}={value!r}")
+
+
 def require_shares(**settings: Any) -> None:
     """Refuse settings, such as dropout rates, that are not numbers from 0 to 1.
 

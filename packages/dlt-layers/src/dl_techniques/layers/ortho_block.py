@@ -21,7 +21,11 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitializer
-from dl_techniques.layers.arguments import is_number, require_integers, require_shares
+from dl_techniques.layers.arguments import (
+    require_integers,
+    require_nonnegative_numbers,
+    require_shares,
+)
 from dl_techniques.layers.parts import build_part, call_part, features_of
 from dl_techniques.regularizers.soft_orthonormal import SoftOrthonormal
 
@@ -93,11 +97,7 @@ class OrthoBlock(Layer):
     ) -> None:
         super().__init__(**kwargs)
         require_integers(units=units)
-        if not is_number(ortho_reg_factor) or ortho_reg_factor < 0:
-            raise ValueError(
-                "`ortho_reg_factor` must be a finite number from 0 on. "
-                f"Received: ortho_reg_factor={ortho_reg_factor!r}"
-            )
+        require_nonnegative_numbers(ortho_reg_factor=ortho_reg_factor)
         require_shares(scale_initial_value=scale_initial_value)
         self.units = units
         self.activation = activation

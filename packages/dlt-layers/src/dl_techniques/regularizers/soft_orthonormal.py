@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from keras import ops
 
-from dl_techniques.core import (
-    Example,
-    Regularizer,
-    Rejection,
-    Tensor,
-    TensorSpec,
-    component,
-    upcast,
-)
+from dl_techniques.core import Tensor, component
+from dl_techniques.regularizers.soft_gram import SoftGram
 
 
 @component(
@@ -24,7 +15,7 @@ from dl_techniques.core import (
     paper="arXiv:1810.09102",
     since="0.1",
 )
-class SoftOrthonormal(Regularizer):
+class SoftOrthonormal(SoftGram):
     """Soft orthonormality: pulls the columns of a weight towards an orthonormal system.
 
     factor ||W^T W - I||_F^2 + l1 ||W||_1 + l2 ||W||_F^2
@@ -61,38 +52,6 @@ class SoftOrthonormal(Regularizer):
         Deep CNNs?", arXiv:1810.09102.
     """
 
-    def __init__(
-        self, factor: float = 0.01, l1: float = 0.0, l2: float = 0.0, mode: str = "columns"
-    ) -> None:
-        for name, value in {"factor": factor, "l1": l1, "l2": l2}.items():
-            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
-                raise ValueError(
-                    f"`{name}` must be a finite number from 0 on. Received: {name}={value!r}"
-                )
-        if mode not in {"columns", "auto"}:
-            raise ValueError(f"`mode` must be 'columns' or 'auto'. Received: mode={mode!r}")
-        self.factor = factor
-        self.l1 = l1
-        self.l2 = l2
-        self.mode = mode
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The penalty, a scalar.
-
-        Args:
-            x: The weight.
-        """
-        w = upcast(ops.convert_to_tensor(x))
-        if len(w.shape) == 0:
-            raise ValueError("`x` must have at least one axis. Received: a scalar")
-        w = ops.reshape(w, (-1, w.shape[-1] if len(w.shape) > 1 else 1))
-        penalty = self.factor * self._distance(w)
-        if self.l1:
-            penalty = penalty + self.l1 * ops.sum(ops.abs(w))
-        if self.l2:
-            penalty = penalty + self.l2 * ops.sum(ops.square(w))
-        return penalty
-
     def _distance(self, w: Tensor) -> Tensor:
         """||W^T W - I||_F^2."""
         rows, columns = w.shape
@@ -104,18 +63,3 @@ class SoftOrthonormal(Regularizer):
         distance = ops.sum(ops.square(gram - ops.eye(min(rows, columns), dtype=w.dtype)))
         unreachable = max(columns - rows, 0) if self.mode == "columns" else 0
         return distance + unreachable
-
-    @classmethod
-    def examples(cls) -> Iterator[Example]:
-        """A tall and a wide matrix, a convolution's kernel."""
-        yield Example(cls, inputs=TensorSpec((6, 4)))
-        yield Example(cls, {"factor": 0.1, "l1": 0.01, "l2": 0.02}, TensorSpec((3, 5)), name="wide")
-        yield Example(cls, {"mode": "auto"}, TensorSpec((3, 3, 2, 4)), name="kernel")
-
-    @classmethod
-    def rejections(cls) -> Iterator[Rejection]:
-        """Negative weights, an unknown mode."""
-        yield Rejection(cls, {"factor": -1.0}, "factor")
-        yield Rejection(cls, {"l1": float("nan")}, "l1")
-        yield Rejection(cls, {"l2": "much"}, "l2")
-        yield Rejection(cls, {"mode": "rows"}, "mode")
