@@ -54,6 +54,17 @@ from dl_techniques.layers.image.laplacian_filter import LaplacianFilter as Lapla
 from dl_techniques.layers.image.shearlet_transform import ShearletTransform as ShearletTransform
 from dl_techniques.layers.kan.kan_linear import KANLinear as KANLinear
 from dl_techniques.layers.layer_scale import LayerScale as LayerScale
+from dl_techniques.layers.logic.advanced_logic_gate_layer import AdvancedLogicGateLayer as AdvancedLogicGateLayer
+from dl_techniques.layers.logic.fuzzy_and_gate_layer import FuzzyANDGateLayer as FuzzyANDGateLayer
+from dl_techniques.layers.logic.fuzzy_equiv_gate_layer import FuzzyEQUIVGateLayer as FuzzyEQUIVGateLayer
+from dl_techniques.layers.logic.fuzzy_implies_gate_layer import FuzzyIMPLIESGateLayer as FuzzyIMPLIESGateLayer
+from dl_techniques.layers.logic.fuzzy_nand_gate_layer import FuzzyNANDGateLayer as FuzzyNANDGateLayer
+from dl_techniques.layers.logic.fuzzy_nor_gate_layer import FuzzyNORGateLayer as FuzzyNORGateLayer
+from dl_techniques.layers.logic.fuzzy_not_gate_layer import FuzzyNOTGateLayer as FuzzyNOTGateLayer
+from dl_techniques.layers.logic.fuzzy_or_gate_layer import FuzzyORGateLayer as FuzzyORGateLayer
+from dl_techniques.layers.logic.fuzzy_xnor_gate_layer import FuzzyXNORGateLayer as FuzzyXNORGateLayer
+from dl_techniques.layers.logic.fuzzy_xor_gate_layer import FuzzyXORGateLayer as FuzzyXORGateLayer
+from dl_techniques.layers.logic.logic_operations import logic_op as logic_op
 from dl_techniques.layers.norms.band_logit_norm import BandLogitNorm as BandLogitNorm
 from dl_techniques.layers.norms.band_rms import BandRMS as BandRMS
 from dl_techniques.layers.norms.coupled_rms_norm import CoupledRMSNorm as CoupledRMSNorm
@@ -106,6 +117,7 @@ __all__ = [
     "AdaptiveSoftmax",
     "AdaptiveTemperatureSoftmax",
     "AdvancedLaplacianFilter",
+    "AdvancedLogicGateLayer",
     "AreaAttention",
     "AttentionBlock",
     "BandLogitNorm",
@@ -135,6 +147,15 @@ __all__ = [
     "Downsample",
     "DyTLayer",
     "DynamicTanh",
+    "FuzzyANDGateLayer",
+    "FuzzyEQUIVGateLayer",
+    "FuzzyIMPLIESGateLayer",
+    "FuzzyNANDGateLayer",
+    "FuzzyNORGateLayer",
+    "FuzzyNOTGateLayer",
+    "FuzzyORGateLayer",
+    "FuzzyXNORGateLayer",
+    "FuzzyXORGateLayer",
     "GELU",
     "GLUFFN",
     "GRN",
@@ -198,6 +219,7 @@ __all__ = [
     "conv2d_builder",
     "decode_yolov12_detections",
     "downsample",
+    "logic_op",
     "upsample",
     "xATLU",
     "xGELU",

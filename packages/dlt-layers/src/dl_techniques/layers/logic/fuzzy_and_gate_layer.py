@@ -1,0 +1,61 @@
+"""AND of fuzzy logic as a layer."""
+
+from __future__ import annotations
+
+from dl_techniques.core import component
+from dl_techniques.layers.logic.logic_gate import LogicGate
+
+
+@component(
+    "dl_techniques>FuzzyANDGateLayer",
+    kind="layer",
+    tags=("logic",),
+    paper="arXiv:2002.06100",
+    since="0.1",
+)
+class FuzzyANDGateLayer(LogicGate):
+    """Fuzzy AND gate: true as far as all its inputs are.
+
+    y = t_1 AND ... AND t_k, with
+    t_i = clip(w_i x_i + b_i, 0, 1), or sigmoid(T (w_i x_i + b_i))
+
+    At initialization w = 1 and b = 0: without the sigmoid the gate is the pure operation, see
+    `logic_op`.
+
+    Args:
+        logic_system: `"lukasiewicz"`, `"goedel"` or `"product"`.
+        trainable_weights_per_input: Whether each input has a weight w_i; 1 otherwise.
+        use_bias: Whether each input has a bias b_i; 0 otherwise.
+        temperature: T, the steepness of the sigmoid.
+        apply_sigmoid: Whether to bound by the sigmoid, for inputs that are logits.
+        weight_initializer: Initializer of the weights.
+        bias_initializer: Initializer of the biases.
+        weight_regularizer: Regularizer of the weights.
+        bias_regularizer: Regularizer of the biases.
+        weight_constraint: Constraint on the weights.
+        bias_constraint: Constraint on the biases.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        A list of k tensors of one shape, or one tensor `(batch, ..., k)`; k must be known.
+
+    Output shape:
+        That of one input of the list, or the tensor's without the last axis.
+
+    Raises:
+        ValueError: If the system is unknown, `temperature` is not positive, or the inputs have
+            different shapes or an unknown number.
+
+    Example:
+        >>> from keras import ops
+        >>> from dl_techniques.layers import FuzzyANDGateLayer
+        >>> x, y = ops.array([0.75, 1.0]), ops.array([0.5, 1.0])
+        >>> ops.convert_to_numpy(FuzzyANDGateLayer()([x, y])).tolist()
+        [0.25, 1.0]
+
+    References:
+        van Krieken, Acar and van Harmelen, "Analyzing Differentiable Fuzzy Logic Operators",
+        arXiv:2002.06100.
+    """
+
+    OPERATION = "and"

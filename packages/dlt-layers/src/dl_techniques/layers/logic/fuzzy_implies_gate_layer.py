@@ -1,0 +1,71 @@
+"""IMPLIES of fuzzy logic as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dl_techniques.core import Rejection, component
+from dl_techniques.layers.logic.logic_gate import LogicGate
+
+
+@component(
+    "dl_techniques>FuzzyIMPLIESGateLayer",
+    kind="layer",
+    tags=("logic",),
+    paper="arXiv:2002.06100",
+    since="0.1",
+)
+class FuzzyIMPLIESGateLayer(LogicGate):
+    """Fuzzy IMPLIES gate: true as far as the second input is at least as true as the first.
+
+    y = t_1 IMPLIES t_2, with
+    t_i = clip(w_i x_i + b_i, 0, 1), or sigmoid(T (w_i x_i + b_i))
+
+    At initialization w = 1 and b = 0: without the sigmoid the gate is the pure operation, see
+    `logic_op`.
+
+    The implication is the residuum of the system; `AdvancedLogicGateLayer` has others.
+
+    Args:
+        logic_system: `"lukasiewicz"`, `"goedel"` or `"product"`.
+        trainable_weights_per_input: Whether each input has a weight w_i; 1 otherwise.
+        use_bias: Whether each input has a bias b_i; 0 otherwise.
+        temperature: T, the steepness of the sigmoid.
+        apply_sigmoid: Whether to bound by the sigmoid, for inputs that are logits.
+        weight_initializer: Initializer of the weights.
+        bias_initializer: Initializer of the biases.
+        weight_regularizer: Regularizer of the weights.
+        bias_regularizer: Regularizer of the biases.
+        weight_constraint: Constraint on the weights.
+        bias_constraint: Constraint on the biases.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        A list of two tensors of one shape, or one tensor `(batch, ..., 2)`.
+
+    Output shape:
+        That of one input of the list, or the tensor's without the last axis.
+
+    Raises:
+        ValueError: If the system is unknown, `temperature` is not positive, or the inputs are
+            not two of one shape.
+
+    Example:
+        >>> from keras import ops
+        >>> from dl_techniques.layers import FuzzyIMPLIESGateLayer
+        >>> x, y = ops.array([0.25, 1.0]), ops.array([1.0, 0.5])
+        >>> ops.convert_to_numpy(FuzzyIMPLIESGateLayer()([x, y])).tolist()
+        [1.0, 0.5]
+
+    References:
+        van Krieken, Acar and van Harmelen, "Analyzing Differentiable Fuzzy Logic Operators",
+        arXiv:2002.06100.
+    """
+
+    OPERATION = "implies"
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """As for all gates, and three inputs."""
+        yield from super().rejections()
+        yield Rejection(cls, {}, "inputs", build=(2, 3))
