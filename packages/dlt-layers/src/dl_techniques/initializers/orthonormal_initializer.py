@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import Example, Initializer, Rejection, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_numbers
+from dl_techniques.layers.arguments import require_numbers, require_seed
 
 
 @component(
@@ -56,10 +56,7 @@ class OrthonormalInitializer(Initializer):
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         require_numbers(gain=gain)
-        if seed is not None and (not isinstance(seed, int) or seed < 0):
-            raise ValueError(
-                f"`seed` must be None or an integer from 0 on. Received: seed={seed!r}"
-            )
+        require_seed(seed)
         self.gain = gain
         self.seed = seed
         # Python's generator, because `keras.utils.set_random_seed` seeds it.

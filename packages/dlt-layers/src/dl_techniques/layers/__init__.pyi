@@ -23,6 +23,9 @@ from dl_techniques.layers.capsules.capsule_block import CapsuleBlock as CapsuleB
 from dl_techniques.layers.capsules.primary_capsule import PrimaryCapsule as PrimaryCapsule
 from dl_techniques.layers.capsules.routing_capsule import RoutingCapsule as RoutingCapsule
 from dl_techniques.layers.capsules.squash_layer import SquashLayer as SquashLayer
+from dl_techniques.layers.complex.complex_conv2d import ComplexConv2D as ComplexConv2D
+from dl_techniques.layers.complex.complex_dense import ComplexDense as ComplexDense
+from dl_techniques.layers.complex.complex_relu import ComplexReLU as ComplexReLU
 from dl_techniques.layers.conv.conv2d_builder import conv2d_builder as conv2d_builder
 from dl_techniques.layers.conv.convnext_v1_block import ConvNeXtV1Block as ConvNeXtV1Block
 from dl_techniques.layers.conv.convnext_v2_block import ConvNeXtV2Block as ConvNeXtV2Block
@@ -132,6 +135,9 @@ __all__ = [
     "Canny",
     "CapsuleBlock",
     "ChannelAttention",
+    "ComplexConv2D",
+    "ComplexDense",
+    "ComplexReLU",
     "Conv2DBuilder",
     "ConvBlock",
     "ConvNeXtV1Block",

@@ -92,6 +92,19 @@ def require_numbers(**settings: Any) -> None:
             raise ValueError(f"`{name}` must be a finite number. Received: {name}={value!r}")
 
 
+def require_seed(seed: Any) -> None:
+    """Refuse a seed that is not an integer from 0 on, or `None`.
+
+    Args:
+        seed: The seed.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+        raise ValueError(f"`seed` must be None or an integer from 0 on. Received: seed={seed!r}")
+
+
 def require_shares(**settings: Any) -> None:
     """Refuse settings, such as dropout rates, that are not numbers from 0 to 1.
 

@@ -58,6 +58,15 @@ def build_part(part: Any, input_shape: Shape) -> None:
         part.build(input_shape)
 
 
+def is_list_of_shapes(input_shape: Any) -> bool:
+    """Whether a layer is built for several inputs, not for one.
+
+    Args:
+        input_shape: What `build` received.
+    """
+    return bool(input_shape) and isinstance(input_shape[0], list | tuple)
+
+
 def features_of(input_shape: Shape) -> int:
     """The size of the last axis.
 

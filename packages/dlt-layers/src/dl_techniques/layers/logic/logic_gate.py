@@ -11,7 +11,7 @@ from keras import ops
 from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, upcast
 from dl_techniques.layers.arguments import require_one_of, require_positive_numbers
 from dl_techniques.layers.logic.logic_operations import SYSTEMS, logic_op, require_arity
-from dl_techniques.layers.parts import features_of
+from dl_techniques.layers.parts import features_of, is_list_of_shapes
 
 
 class LogicGate(Layer):
@@ -119,7 +119,7 @@ class LogicGate(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of one input of a list, or of a tensor without its last axis."""
-        shape: Shape = input_shape[0] if _is_list(input_shape) else input_shape[:-1]
+        shape: Shape = input_shape[0] if is_list_of_shapes(input_shape) else input_shape[:-1]
         return shape
 
     def _operation(self) -> Callable[..., Tensor]:
@@ -130,7 +130,7 @@ class LogicGate(Layer):
 
     @staticmethod
     def _count(input_shape: Any) -> int:
-        if not _is_list(input_shape):
+        if not is_list_of_shapes(input_shape):
             return features_of(input_shape)
         if len({tuple(shape) for shape in input_shape}) > 1:
             raise ValueError(f"All inputs must have one shape. Received: input_shape={input_shape}")
@@ -151,7 +151,3 @@ class LogicGate(Layer):
         yield Rejection(cls, {"temperature": 0.0}, "temperature")
         yield Rejection(cls, {}, "input_shape", build=[(2, 3), (2, 4)])
         yield Rejection(cls, {}, "inputs", build=(2, 3, 0))
-
-
-def _is_list(input_shape: Any) -> bool:
-    return bool(input_shape) and isinstance(input_shape[0], list | tuple)
