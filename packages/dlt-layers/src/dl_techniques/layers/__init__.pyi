@@ -55,6 +55,10 @@ from dl_techniques.layers.image.clahe import CLAHE as CLAHE
 from dl_techniques.layers.image.gaussian_filter import GaussianFilter as GaussianFilter
 from dl_techniques.layers.image.laplacian_filter import LaplacianFilter as LaplacianFilter
 from dl_techniques.layers.image.shearlet_transform import ShearletTransform as ShearletTransform
+from dl_techniques.layers.io.range_rescaling import RangeRescaling as RangeRescaling
+from dl_techniques.layers.io.ranges import clip_tensor as clip_tensor
+from dl_techniques.layers.io.ranges import denormalize_tensor as denormalize_tensor
+from dl_techniques.layers.io.ranges import normalize_tensor as normalize_tensor
 from dl_techniques.layers.kan.kan_linear import KANLinear as KANLinear
 from dl_techniques.layers.layer_scale import LayerScale as LayerScale
 from dl_techniques.layers.logic.advanced_logic_gate_layer import AdvancedLogicGateLayer as AdvancedLogicGateLayer
@@ -78,11 +82,20 @@ from dl_techniques.layers.norms.logit_norm import LogitNorm as LogitNorm
 from dl_techniques.layers.norms.max_logit_norm import MaxLogitNorm as MaxLogitNorm
 from dl_techniques.layers.norms.rms_norm import RMSNorm as RMSNorm
 from dl_techniques.layers.ortho_block import OrthoBlock as OrthoBlock
+from dl_techniques.layers.power_mlp_layer import PowerMLPLayer as PowerMLPLayer
+from dl_techniques.layers.probabilistic.mdn_layer import MDNLayer as MDNLayer
+from dl_techniques.layers.probabilistic.mixtures import mdn_moments as mdn_moments
+from dl_techniques.layers.probabilistic.mixtures import mdn_nll as mdn_nll
+from dl_techniques.layers.probabilistic.mixtures import mdn_sample as mdn_sample
+from dl_techniques.layers.probabilistic.quantile_head import QuantileHead as QuantileHead
+from dl_techniques.layers.probabilistic.sampling import Sampling as Sampling
 from dl_techniques.layers.prototype.kmeans_layer import KMeansLayer as KMeansLayer
 from dl_techniques.layers.prototype.rbf import RBF as RBF
 from dl_techniques.layers.prototype.som2d_layer import SOM2dLayer as SOM2dLayer
 from dl_techniques.layers.quantized.bit_linear import BitLinear as BitLinear
 from dl_techniques.layers.quantized.packed_bit_linear import PackedBitLinear as PackedBitLinear
+from dl_techniques.layers.routing.batch_conditional_output_layer import BatchConditionalOutputLayer as BatchConditionalOutputLayer
+from dl_techniques.layers.routing.gradient_routing_layer import GradientRoutingLayer as GradientRoutingLayer
 from dl_techniques.layers.stochastic_depth import StochasticDepth as StochasticDepth
 from dl_techniques.layers.tensor_network.mps_layer import MPSLayer as MPSLayer
 from dl_techniques.layers.transformer.convolutional_transformer_block import ConvolutionalTransformerBlock as ConvolutionalTransformerBlock
@@ -102,6 +115,7 @@ from dl_techniques.layers.yolo.decode import decode_yolov12_detections as decode
 from dl_techniques.layers.yolo.detection_head import YOLOv12DetectionHead as YOLOv12DetectionHead
 from dl_techniques.layers.yolo.segmentation_head import YOLOv12SegmentationHead as YOLOv12SegmentationHead
 AdaptiveTemperatureSoftmax = AdaptiveSoftmax
+ConditionalOutput = BatchConditionalOutputLayer
 Conv2DBuilder = conv2d_builder
 DifferentialMultiHeadAttention = DifferentialAttention
 Downsample = downsample
@@ -111,6 +125,7 @@ GlobalResponseNorm = GlobalResponseNormalization
 GroupedQueryAttention = GroupQueryAttention
 KAN = KANLinear
 LearnableMultiplier = LayerScale
+SelectiveGradientMask = GradientRoutingLayer
 UniversalInvertedBottleneck = UIB
 Upsample = upsample
 
@@ -126,6 +141,7 @@ __all__ = [
     "BandLogitNorm",
     "BandRMS",
     "BasisFunction",
+    "BatchConditionalOutputLayer",
     "BitLinear",
     "Bottleneck",
     "C3k2Block",
@@ -138,6 +154,7 @@ __all__ = [
     "ComplexConv2D",
     "ComplexDense",
     "ComplexReLU",
+    "ConditionalOutput",
     "Conv2DBuilder",
     "ConvBlock",
     "ConvNeXtV1Block",
@@ -169,6 +186,7 @@ __all__ = [
     "GaussianFilter",
     "GlobalResponseNorm",
     "GlobalResponseNormalization",
+    "GradientRoutingLayer",
     "GroupQueryAttention",
     "GroupedQueryAttention",
     "HierarchicalCapsuleStem",
@@ -181,6 +199,7 @@ __all__ = [
     "LayerScale",
     "LearnableMultiplier",
     "LogitNorm",
+    "MDNLayer",
     "MLPBlock",
     "MPSLayer",
     "MaxLogitNorm",
@@ -194,15 +213,20 @@ __all__ = [
     "PatchEmbedding1d",
     "PixelShuffle",
     "PositionalEmbedding",
+    "PowerMLPLayer",
     "PrimaryCapsule",
+    "QuantileHead",
     "RBF",
     "RMSNorm",
+    "RangeRescaling",
     "ReLUK",
     "ResidualBlock",
     "RotaryPositionEmbedding",
     "RoutingCapsule",
     "SOM2dLayer",
+    "Sampling",
     "SaturatedMish",
+    "SelectiveGradientMask",
     "ShearletTransform",
     "SiLU",
     "SpaceToDepth",
@@ -222,10 +246,16 @@ __all__ = [
     "YOLOv12ClassificationHead",
     "YOLOv12DetectionHead",
     "YOLOv12SegmentationHead",
+    "clip_tensor",
     "conv2d_builder",
     "decode_yolov12_detections",
+    "denormalize_tensor",
     "downsample",
     "logic_op",
+    "mdn_moments",
+    "mdn_nll",
+    "mdn_sample",
+    "normalize_tensor",
     "upsample",
     "xATLU",
     "xGELU",

@@ -64,11 +64,12 @@ class ComplexConv2D(ComplexKernelLayer):
             parts have different shapes, or the input is a real tensor.
 
     Example:
+        >>> import keras
         >>> import numpy as np
         >>> from dl_techniques.layers import ComplexConv2D
         >>> images = np.ones((2, 8, 8, 3)) * (1 + 1j)
         >>> y = ComplexConv2D(4, 3, padding="same")(images.astype("complex64"))
-        >>> tuple(y.shape), str(y.dtype).split(".")[-1]
+        >>> tuple(y.shape), keras.backend.standardize_dtype(y.dtype)
         ((2, 8, 8, 4), 'complex64')
 
     References:

@@ -109,8 +109,8 @@ class ComplexReLU(ComplexLayer):
         if self.mode == "crelu":
             return ops.relu(real), ops.relu(imaginary)
         if self.mode == "zrelu":
-            passes = ops.logical_and(real > 0, imaginary > 0)
-            return tuple(ops.where(passes, z, ops.zeros_like(z)) for z in (real, imaginary))
+            stops = ops.logical_or(real <= 0, imaginary <= 0)  # false for NaN, which passes
+            return tuple(ops.where(stops, ops.zeros_like(z), z) for z in (real, imaginary))
         parts = upcast(real), upcast(imaginary)
         size = ops.sqrt(sum(ops.square(part) for part in parts) + self.epsilon)
         gain = ops.relu(size + ops.cast(self.bias, size.dtype)) / size

@@ -1,0 +1,9 @@
+"""Module path of the original dl_techniques, kept for its users."""
+
+from __future__ import annotations
+
+from dl_techniques.layers.routing.batch_conditional_output_layer import BatchConditionalOutputLayer
+
+ConditionalOutput = BatchConditionalOutputLayer
+
+__all__ = ["ConditionalOutput"]
