@@ -69,7 +69,9 @@ class SaturatedMish(Elementwise):
     def call(self, inputs: Tensor) -> Tensor:
         """Apply the activation."""
         if not self.smooth:
-            return keras.activations.mish(ops.minimum(inputs, self.alpha))
+            # Not `minimum`, which rounds float64 to float32 on PyTorch.
+            alpha = ops.cast(self.alpha, inputs.dtype)
+            return keras.activations.mish(ops.where(inputs > alpha, alpha, inputs))
         y = keras.activations.mish(inputs)
         bound = self.alpha * math.tanh(math.log1p(math.exp(self.alpha)))
         return ops.where(

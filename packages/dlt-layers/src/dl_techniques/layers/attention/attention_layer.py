@@ -143,6 +143,8 @@ class AttentionLayer(Layer):
         )
         output, *scores = result if return_attention_scores else (result,)
         output = self.output_projection(merge_heads(output))
+        # Products of float64 are float32 in Keras on PyTorch.
+        output, *scores = (ops.cast(x, self.compute_dtype) for x in (output, *scores))
         return (output, *scores) if return_attention_scores else output
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, **how: Any) -> Any:

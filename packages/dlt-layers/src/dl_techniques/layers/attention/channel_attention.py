@@ -102,6 +102,8 @@ class ChannelAttention(ChannelsLastLayer):
         average = ops.cast(ops.mean(upcast(inputs), axis=(1, 2)), inputs.dtype)
         pooled = ops.stack([average, ops.amax(inputs, axis=(1, 2))], axis=1)
         weights = ops.sum(self.expand(self.activation_layer(self.reduce(pooled))), axis=1)
+        # Products of float64 are float32 in Keras on PyTorch.
+        weights = ops.cast(weights, self.compute_dtype)
         return ops.sigmoid(weights)[:, None, None, :]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

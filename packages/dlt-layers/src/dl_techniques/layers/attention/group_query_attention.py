@@ -255,6 +255,8 @@ class GroupQueryAttention(AttentionLayer):
         )
         output, *scores = result if return_attention_scores else (result,)
         output = self.output_projection(merge_heads(output))
+        # Products of float64 are float32 in Keras on PyTorch.
+        output, *scores = (ops.cast(x, self.compute_dtype) for x in (output, *scores))
         results = (output, *scores, *(() if cache is None else (cache,)))
         return results if len(results) > 1 else output
 

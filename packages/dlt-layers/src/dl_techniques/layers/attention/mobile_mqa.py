@@ -159,7 +159,8 @@ class MobileMQA(ChannelsLastLayer):
         if self.query_strides > 1:
             size = (height * self.query_strides, width * self.query_strides)
             output = resize_bilinear(output, size)
-        return self.output_projection(output)
+        # Products of float64 are float32 in Keras on PyTorch.
+        return ops.cast(self.output_projection(output), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The image with `filters` channels."""

@@ -175,7 +175,8 @@ class WindowAttention(Layer):
             output = self._attend_all_windows(q, k, v, bias, mask, how)
         else:
             output = attend(q, k, v, bias=bias, padding_mask=mask, **how)
-        output = self.output_projection(merge_heads(output))
+        # Products of float64 are float32 in Keras on PyTorch.
+        output = ops.cast(self.output_projection(merge_heads(output)), self.compute_dtype)
         if training and self.projection_dropout > 0:
             output = keras.random.dropout(output, self.projection_dropout, seed=self.seed_generator)
         return output

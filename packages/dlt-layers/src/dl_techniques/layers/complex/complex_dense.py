@@ -84,6 +84,8 @@ class ComplexDense(ComplexKernelLayer):
     def call_parts(self, real: Tensor, imaginary: Tensor) -> Parts:
         """Multiply by the block matrix."""
         y = ops.matmul(ops.concatenate([real, imaginary], axis=-1), self.block_kernel())
+        # Products of float64 are float32 in Keras on PyTorch.
+        y = ops.cast(y, self.compute_dtype)
         return self.add_bias(y[..., : self.units], y[..., self.units :])
 
     def output_shape_of(self, input_shape: Shape) -> Shape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 from dl_techniques.core import Shape, Tensor, resolve
 from dl_techniques.layers.arguments import (
@@ -177,7 +178,8 @@ class ConvNeXtBlock(ChannelsLastLayer):
             shortcut = self.shortcut_pool(shortcut)
         if self.shortcut_project is not None:
             shortcut = self.shortcut_project(shortcut)
-        return shortcut + x
+        # Products of float64 are float32 in Keras on PyTorch.
+        return ops.cast(shortcut + x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Height and width divided by the strides and rounded up."""

@@ -162,7 +162,8 @@ class PatchEmbedding1d(Layer):
         if observed is not None and self.missing_value_mask:
             seen = self._flat(self._patches(ops.cast(observed, x.dtype)))
             x = ops.concatenate([x, seen], axis=-1)
-        return self.projection(x)
+        # Products of float64 are float32 in Keras on PyTorch.
+        return ops.cast(self.projection(x), self.compute_dtype)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
         """A token is real if one of its samples is."""

@@ -164,7 +164,9 @@ class DifferentialFFN(FeedForward):
             z = self.norm(self._difference(p, n))
         else:
             z = self._difference(self.norm(p), self.norm(n))
-        return self.output_dense(self.hidden_dropout(z, training=training))
+        y = self.output_dense(self.hidden_dropout(z, training=training))
+        # Products of float64 are float32 in Keras on PyTorch.
+        return ops.cast(y, self.compute_dtype)
 
     def _difference(self, p: Tensor, n: Tensor) -> Tensor:
         p, n = upcast(p), upcast(n)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras import ops
+
 from dl_techniques.core import Shape, Tensor
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
@@ -32,7 +34,9 @@ class GatedFeedForward(FeedForward):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Gate, drop, project."""
         hidden = self.activation_layer(self.gate(inputs)) * self.up(inputs)
-        return self.down(self.hidden_dropout(hidden, training=training))
+        y = self.down(self.hidden_dropout(hidden, training=training))
+        # Products of float64 are float32 in Keras on PyTorch.
+        return ops.cast(y, self.compute_dtype)
 
     def _hidden_dim(self, features: int) -> int:
         """The width of gate and value."""

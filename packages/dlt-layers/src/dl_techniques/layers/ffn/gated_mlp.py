@@ -9,7 +9,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import (
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+    upcast,
+)
 from dl_techniques.layers.arguments import require_integers, require_positive_numbers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.ffn.feed_forward import FeedForward
@@ -31,7 +40,8 @@ class GatedMLP(FeedForward):
     W_s (tokens x tokens) mixes the tokens; it starts near zero and b_s at one, so that the block
     starts as a plain one. With `causal=True` a token sees itself and earlier ones only. A tiny
     attention of one head (aMLP) can be added to v'. The block that people also call gated MLP,
-    where an activation gates the features of each token by itself, is `GLUFFN`.
+    where an activation gates the features of each token by itself, is `GLUFFN`. In float16 the
+    last product is computed, and W_2 stored, in float32.
 
     Masked tokens do not reach others. For images, make tokens of the pixels first.
 
@@ -148,7 +158,9 @@ class GatedMLP(FeedForward):
                 self, 3 * self.tiny_attention, "attention_qkv", features
             )
             self.attention_output = dense_part(self, half, "attention_output", self.tiny_attention)
-        self.output_dense = dense_part(self, output_dim, "output", half)
+        # The product of values and gates, quadratic in the inputs, overflows float16.
+        wide = {"dtype": "float32"} if self.compute_dtype == "float16" else {}
+        self.output_dense = dense_part(self, output_dim, "output", half, **wide)
         build_part(self.activation_layer, self.hidden.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
         self.output_dropout = self._drop(1)
@@ -163,7 +175,10 @@ class GatedMLP(FeedForward):
         gate = self._mix(self.norm(v), mask)
         if self.tiny_attention is not None:
             gate = gate + self._attend(inputs, mask)
-        x = self.output_dense(u * gate)
+        if self.compute_dtype == "float16":
+            u, gate = upcast(u), upcast(gate)
+        # Products of float64 are float32 in Keras on PyTorch.
+        x = ops.cast(self.output_dense(u * gate), self.compute_dtype)
         return self.output_dropout(x, training=training)
 
     def _mix(self, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -162,7 +162,8 @@ class QuantileHead(Layer):
         a = self.projection(self.dropout(x, training=training))
         a = ops.reshape(a, (*ops.shape(a)[:-1], self.output_length, self.num_quantiles))
         if not self.enforce_monotonicity:
-            return a
+            # Products of float64 are float32 in Keras on PyTorch.
+            return ops.cast(a, self.compute_dtype)
         a = upcast(a)
         steps = ops.concatenate([a[..., :1], ops.softplus(a[..., 1:])], axis=-1)
         return ops.cast(ops.cumsum(steps, axis=-1), self.compute_dtype)

@@ -16,6 +16,7 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
+from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitializer
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
@@ -157,7 +158,13 @@ class MixedSequentialBlock(Layer):
         if "lstm" in self.branches:
             units = self.lstm_units or features
             self.lstm = keras.layers.LSTM(
-                units, return_sequences=True, dtype=self.dtype_policy, name="lstm"
+                units,
+                return_sequences=True,
+                # The same distribution as Keras's "orthogonal", whose QR factorization no
+                # backend has in half precision.
+                recurrent_initializer=OrthonormalInitializer(),
+                dtype=self.dtype_policy,
+                name="lstm",
             )
             self.lstm.build(input_shape)
             if units != features:
