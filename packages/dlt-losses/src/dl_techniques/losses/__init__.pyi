@@ -6,14 +6,40 @@ from dl_techniques.losses.any_loss.f1_loss import F1Loss as F1Loss
 from dl_techniques.losses.any_loss.f_beta_loss import FBetaLoss as FBetaLoss
 from dl_techniques.losses.any_loss.geometric_mean_loss import GeometricMeanLoss as GeometricMeanLoss
 from dl_techniques.losses.any_loss.jaccard import jaccard_index as jaccard_index
+from dl_techniques.losses.segmentation.boundary_loss import BoundaryLoss as BoundaryLoss
+from dl_techniques.losses.segmentation.combo_loss import ComboLoss as ComboLoss
+from dl_techniques.losses.segmentation.dice_cross_entropy_loss import DiceCrossEntropyLoss as DiceCrossEntropyLoss
+from dl_techniques.losses.segmentation.dice_focal_loss import DiceFocalLoss as DiceFocalLoss
+from dl_techniques.losses.segmentation.dice_loss import DiceLoss as DiceLoss
+from dl_techniques.losses.segmentation.focal_loss import FocalLoss as FocalLoss
+from dl_techniques.losses.segmentation.focal_tversky_loss import FocalTverskyLoss as FocalTverskyLoss
+from dl_techniques.losses.segmentation.generalized_dice_loss import GeneralizedDiceLoss as GeneralizedDiceLoss
+from dl_techniques.losses.segmentation.hausdorff_distance_loss import HausdorffDistanceLoss as HausdorffDistanceLoss
+from dl_techniques.losses.segmentation.jaccard_loss import JaccardLoss as JaccardLoss
+from dl_techniques.losses.segmentation.lovasz_loss import LovaszLoss as LovaszLoss
+from dl_techniques.losses.segmentation.signed_distance_map import signed_distance_map as signed_distance_map
+from dl_techniques.losses.segmentation.tversky_loss import TverskyLoss as TverskyLoss
 
 __all__ = [
     "AccuracyLoss",
     "AnyLoss",
     "ApproximationFunction",
     "BalancedAccuracyLoss",
+    "BoundaryLoss",
+    "ComboLoss",
+    "DiceCrossEntropyLoss",
+    "DiceFocalLoss",
+    "DiceLoss",
     "F1Loss",
     "FBetaLoss",
+    "FocalLoss",
+    "FocalTverskyLoss",
+    "GeneralizedDiceLoss",
     "GeometricMeanLoss",
+    "HausdorffDistanceLoss",
+    "JaccardLoss",
+    "LovaszLoss",
+    "TverskyLoss",
     "jaccard_index",
+    "signed_distance_map",
 ]

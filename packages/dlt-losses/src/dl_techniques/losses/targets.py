@@ -7,6 +7,7 @@ from typing import NamedTuple
 from keras import ops
 
 from dl_techniques.core import Tensor
+from dl_techniques.losses.masks import mask_of
 
 
 class Targets(NamedTuple):
@@ -45,8 +46,7 @@ def align(
     Raises:
         ValueError: If the shapes do not fit.
     """
-    # Keras attaches the mask of a layer's output to the tensor, and reads it in `Loss.__call__`.
-    mask = getattr(y_pred, "_keras_mask", None)
+    mask = mask_of(y_pred)
     p = ops.cast(ops.convert_to_tensor(y_pred), dtype)
     labels = ops.convert_to_tensor(y_true)
     if len(p.shape) == 0:
@@ -54,7 +54,7 @@ def align(
     if len(p.shape) == 1:
         p = ops.expand_dims(p, -1)
         labels = ops.expand_dims(labels, -1) if len(labels.shape) == 1 else labels
-    y, counts = _labels(labels, p, ignore_class)
+    y, counts = class_columns(labels, p, ignore_class)
     weight = counts
     for given in (sample_weight, mask):
         if given is not None:
@@ -62,8 +62,56 @@ def align(
     return Targets(y, p, weight)
 
 
-def _labels(labels: Tensor, p: Tensor, ignore_class: int | None) -> tuple[Tensor, Tensor]:
-    """Labels with one column a class, and 1 where they count."""
+def align_rows(
+    y_true: Tensor,
+    y_pred: Tensor,
+    sample_weight: Tensor | None,
+    *,
+    dtype: str,
+    ignore_class: int | None = None,
+) -> Targets:
+    """Bring labels, predictions and weights to one row a sample or position.
+
+    Rows of weight zero get predictions of zero, so that not even NaN in them counts.
+
+    Args:
+        y_true: As for `align`.
+        y_pred: As for `align`.
+        sample_weight: `(batch,)`, up to one for each row, or `None`.
+        dtype: The dtype of the computation.
+        ignore_class: Samples with this label weigh nothing.
+
+    Returns:
+        Labels and predictions `(rows, classes)`, weights `(rows,)`.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    y, p, weight = align(y_true, y_pred, sample_weight, dtype=dtype, ignore_class=ignore_class)
+    if weight.shape[-1] != 1:
+        raise ValueError(
+            "`sample_weight` must hold one weight for each sample or position. "
+            f"Received: y_pred of shape {tuple(p.shape)}, and a weight for each class"
+        )
+    weight = weight * ops.ones_like(p[..., :1])
+    p = ops.where(ops.equal(weight, 0), ops.zeros_like(p), p)
+    classes = p.shape[-1]
+    return Targets(
+        ops.reshape(y, (-1, classes)), ops.reshape(p, (-1, classes)), ops.reshape(weight, (-1,))
+    )
+
+
+def class_columns(labels: Tensor, p: Tensor, ignore_class: int | None) -> tuple[Tensor, Tensor]:
+    """Return labels with one column for each class, and 1 where they count.
+
+    Args:
+        labels: Columns, or class numbers, of any dtype.
+        p: Predictions `(..., classes)`.
+        ignore_class: Samples with this label do not count.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
     classes = p.shape[-1]
     if len(labels.shape) == len(p.shape) - 1:
         labels = ops.expand_dims(labels, -1)

@@ -1,4 +1,4 @@
-"""What losses share whose metric is their own."""
+"""Base of AnyLoss losses with a fixed metric."""
 
 from __future__ import annotations
 

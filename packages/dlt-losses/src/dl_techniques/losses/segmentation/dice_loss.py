@@ -1,0 +1,113 @@
+"""Dice loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.losses.arguments import require_nonnegative
+from dl_techniques.losses.segmentation.segmentation_loss import SegmentationLoss
+from dl_techniques.losses.segmentation.terms import dice_losses
+
+
+@component(
+    "dl_techniques>DiceLoss",
+    kind="loss",
+    tags=("segmentation", "imbalance"),
+    paper="arXiv:1606.04797",
+    since="0.1",
+)
+class DiceLoss(SegmentationLoss):
+    """Dice loss: one minus the Dice coefficient of prediction and label.
+
+    Dice = (2 sum_i w_i p_i y_i + s) / (sum_i w_i p_i + sum_i w_i y_i + s), loss = 1 - Dice
+
+    The sums are over the pixels of each sample and class; the losses are averaged over classes,
+    then over samples. With `squared=True` the denominator has p^2 and y^2, as in V-Net. A class
+    that is neither present nor predicted has the loss 0, because s stands above and below
+    (Keras's `Dice` gives 1 for it).
+
+    Args:
+        smooth: s; not negative.
+        squared: Whether the denominator has squares.
+        from_logits: Whether predictions are logits. Their softmax over the classes is taken, or
+            the sigmoid of each, for one class or with `multilabel=True`.
+        multilabel: Whether a pixel may be of several classes.
+        include_background: Whether class 0 counts.
+        class_weights: `None`, or one number for each class that counts,
+            for a weighted mean over classes.
+        ignore_class: A label whose pixels do not count.
+        per_sample: Whether sums run over the pixels of each sample (`True`), followed by a mean
+            over samples, or over the pixels of the whole batch.
+        reduction: How the values of samples are reduced; a mean divides by the sum of weights.
+        name: Name of the loss; by default `"dice_loss"`.
+        dtype: Dtype of the result; the computation is in float32 at least.
+
+    Input shape:
+        `y_pred`: `(batch, ..., classes)`, any number of axes of positions, channels last.
+        `y_true`: the same shape with 0 and 1 (or between), or class numbers `(batch, ...)` or
+        `(batch, ..., 1)`.
+        `sample_weight`: `(batch,)` weighs samples; one weight a pixel, `(batch, ...)`, weighs
+        pixels inside the sums. Weight 0 and a mask of `y_pred` leave out, weight 2 counts twice.
+
+    Output shape:
+        `()`; `(batch,)` with `per_sample=True` and `reduction=None`.
+
+    Raises:
+        ValueError: If a setting is out of range, or shapes do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from dl_techniques.losses import DiceLoss
+        >>> y = np.array([[[1.0], [1.0], [0.0], [0.0]]])
+        >>> p = np.array([[[0.9], [0.6], [0.4], [0.1]]])
+        >>> round(float(DiceLoss()(y, p)), 4)
+        0.25
+
+    References:
+        Milletari et al., "V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image
+        Segmentation", arXiv:1606.04797.
+    """
+
+    default_name = "dice_loss"
+
+    def __init__(
+        self,
+        smooth: float = 1e-5,
+        squared: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        require_nonnegative(smooth=smooth)
+        self.smooth = smooth
+        self.squared = squared
+
+    def sample_losses(self, y: Tensor, scores: Tensor, weight: Tensor) -> Tensor:
+        """Return the mean over classes of each sample's loss.
+
+        Args:
+            y: Labels.
+            scores: Predictions.
+            weight: Weights of pixels.
+        """
+        y, p = self.foreground(y, self.probabilities(scores))
+        return self.class_mean(dice_losses(y, p, weight, self.smooth, self.squared))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Probabilities of one class, and logits of several with class numbers."""
+        one = (
+            TensorSpec((3, 4, 5, 1), values="binary"),
+            TensorSpec((3, 4, 5, 1), low=0.05, high=0.95),
+        )
+        yield Example(cls, {}, one, name="binary")
+        several = (TensorSpec((3, 4, 5), dtype="int32", low=0, high=3), TensorSpec((3, 4, 5, 3)))
+        config = {"from_logits": True, "include_background": False, "per_sample": False}
+        yield Example(cls, config, several, name="logits")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Settings out of range."""
+        yield Rejection(cls, {"smooth": -1.0}, "smooth")
+        yield Rejection(cls, {"class_weights": [-1.0]}, "class_weights")
