@@ -6,6 +6,16 @@ from dl_techniques.losses.any_loss.f1_loss import F1Loss as F1Loss
 from dl_techniques.losses.any_loss.f_beta_loss import FBetaLoss as FBetaLoss
 from dl_techniques.losses.any_loss.geometric_mean_loss import GeometricMeanLoss as GeometricMeanLoss
 from dl_techniques.losses.any_loss.jaccard import jaccard_index as jaccard_index
+from dl_techniques.losses.calibration.brier_score_loss import BrierScoreLoss as BrierScoreLoss
+from dl_techniques.losses.calibration.brier_spiegelhalter_loss import BrierSpiegelhalterLoss as BrierSpiegelhalterLoss
+from dl_techniques.losses.calibration.goodhart_aware_loss import GoodhartAwareLoss as GoodhartAwareLoss
+from dl_techniques.losses.calibration.spiegelhalter_z_loss import SpiegelhalterZLoss as SpiegelhalterZLoss
+from dl_techniques.losses.capsule_margin_loss import CapsuleMarginLoss as CapsuleMarginLoss
+from dl_techniques.losses.clip_contrastive_loss import CLIPContrastiveLoss as CLIPContrastiveLoss
+from dl_techniques.losses.clustering.clustering_loss import ClusteringLoss as ClusteringLoss
+from dl_techniques.losses.clustering.dec_loss import DECLoss as DECLoss
+from dl_techniques.losses.clustering.dec_targets import dec_targets as dec_targets
+from dl_techniques.losses.clustering.student_t_assignments import student_t_assignments as student_t_assignments
 from dl_techniques.losses.segmentation.boundary_loss import BoundaryLoss as BoundaryLoss
 from dl_techniques.losses.segmentation.combo_loss import ComboLoss as ComboLoss
 from dl_techniques.losses.segmentation.dice_cross_entropy_loss import DiceCrossEntropyLoss as DiceCrossEntropyLoss
@@ -26,7 +36,13 @@ __all__ = [
     "ApproximationFunction",
     "BalancedAccuracyLoss",
     "BoundaryLoss",
+    "BrierScoreLoss",
+    "BrierSpiegelhalterLoss",
+    "CLIPContrastiveLoss",
+    "CapsuleMarginLoss",
+    "ClusteringLoss",
     "ComboLoss",
+    "DECLoss",
     "DiceCrossEntropyLoss",
     "DiceFocalLoss",
     "DiceLoss",
@@ -36,10 +52,14 @@ __all__ = [
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
     "GeometricMeanLoss",
+    "GoodhartAwareLoss",
     "HausdorffDistanceLoss",
     "JaccardLoss",
     "LovaszLoss",
+    "SpiegelhalterZLoss",
     "TverskyLoss",
+    "dec_targets",
     "jaccard_index",
     "signed_distance_map",
+    "student_t_assignments",
 ]

@@ -8,6 +8,8 @@ from typing import Any
 from keras import ops
 
 from dl_techniques.core import Example, Metric, Rejection, Tensor, TensorSpec, component
+from dl_techniques.losses.clip_contrastive_loss import pair_weights, square
+from dl_techniques.losses.masks import mask_of
 
 _DIRECTIONS = ("mean", "image_to_text", "text_to_image")
 
@@ -40,7 +42,8 @@ class CLIPAccuracy(Metric):
     Input shape:
         `y_pred`: `(batch, batch)` similarities, or (called directly) a mapping of two such
         matrices, `logits_per_image` and `logits_per_text`, the second with texts in rows. `y_true`
-        is ignored. `sample_weight`: `(batch,)`, one weight a pair.
+        is ignored. `sample_weight`: `(batch,)`, one weight a pair. A mask of `y_pred` hides pairs
+        as queries; they stay candidates, as pairs of weight zero do.
 
     Output shape:
         `()`.
@@ -98,32 +101,22 @@ class CLIPAccuracy(Metric):
             by_image, by_text = y_pred["logits_per_image"], y_pred["logits_per_text"]
         else:
             by_image, by_text = y_pred, None
-        by_image = self._square(by_image)
+        mask = mask_of(by_image)
+        by_image = square(by_image, self.dtype)
         if self.direction == "image_to_text":
             hits = self._hits(by_image)
         else:
-            by_text = ops.transpose(by_image) if by_text is None else self._square(by_text)
+            by_text = ops.transpose(by_image) if by_text is None else square(by_text, self.dtype)
             hits = self._hits(by_text)
             if self.direction == "mean":
                 hits = 0.5 * (hits + self._hits(by_image))
-        weight = ops.ones_like(hits)
-        if sample_weight is not None:
-            weight = ops.reshape(ops.cast(sample_weight, hits.dtype), ops.shape(hits))
+        weight = pair_weights(by_image, mask, sample_weight)
         self.hits.assign_add(ops.sum(hits * weight))
         self.pairs.assign_add(ops.sum(weight))
 
     def result(self) -> Tensor:
         """The share of hits; zero before the first pair."""
         return ops.divide_no_nan(self.hits, self.pairs)
-
-    def _square(self, similarities: Tensor) -> Tensor:
-        s = ops.convert_to_tensor(similarities)
-        if len(s.shape) != 2 or (None not in s.shape and s.shape[0] != s.shape[1]):
-            raise ValueError(
-                "`y_pred` must be a square matrix of similarities. "
-                f"Received: y_pred of shape {tuple(s.shape)}"
-            )
-        return s
 
     def _hits(self, s: Tensor) -> Tensor:
         """1 for each row whose diagonal entry is among its k largest."""

@@ -1,0 +1,62 @@
+"""Intersection over union of label maps."""
+
+from __future__ import annotations
+
+from dl_techniques.core import Tensor, component
+from dl_techniques.losses.ratio import ratio
+from dl_techniques.metrics.segmentation.overlap_metric import OverlapMetric
+
+
+@component("dl_techniques>SegmentationIoU", kind="metric", tags=("segmentation",), since="0.1")
+class SegmentationIoU(OverlapMetric):
+    """Intersection over union of predicted and true pixels.
+
+    IoU = |P and T| / |P or T|
+
+    P are the predicted and T the true pixels of a class, over the whole data set: the value of an
+    epoch is exact over its batches.
+
+    Args:
+        num_classes: Number of columns of the predictions.
+        multilabel: Whether a pixel may be of several classes.
+        threshold: For one class or `multilabel`, the probability above which it is predicted (for
+            logits pass 0.0).
+        include_background: Whether class 0 counts.
+        ignore_class: A label whose pixels do not count.
+        average: `"macro"`: the mean over classes that are present or predicted; `"micro"`: of the
+            sums over classes. `per_class()` gives each.
+        name: Name of the metric; by default `"segmentation_iou"`.
+        dtype: Dtype of its state.
+
+    Input shape:
+        `y_pred`: `(batch, ..., num_classes)`. `y_true`: the same, or class numbers `(batch, ...)`
+        or `(batch, ..., 1)`. `sample_weight`: `(batch,)`, up to one weight a pixel. Pixels that a
+        mask of `y_pred` hides do not count.
+
+    Output shape:
+        `()`.
+
+    Raises:
+        ValueError: If a setting is out of range, or shapes do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from dl_techniques.metrics import SegmentationIoU
+        >>> metric = SegmentationIoU(num_classes=1)
+        >>> p = np.array([[[0.9], [0.6], [0.7], [0.1]]])
+        >>> metric.update_state(np.array([[[1], [1], [0], [0]]]), p)
+        >>> round(float(metric.result()), 4)
+        0.6667
+    """
+
+    default_name = "segmentation_iou"
+
+    def score(self, overlap: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+        """Return the score from sums of pixels.
+
+        Args:
+            overlap: Pixels both predicted and true.
+            predicted: Predicted pixels.
+            true: True pixels.
+        """
+        return ratio(overlap, predicted + true - overlap)
