@@ -54,17 +54,21 @@ BACKEND_FREE = (
     "tests/dlt-core/saving/test_processes.py",
     "tests/dlt-core/scan",
     "tests/dlt-weightwatcher/arrays",
+    "tests/dlt-weights/files",
+    "tests/dlt-weights/listing",
     "tests/ecosystem/test_sources.py",
 )
 IGNORED_ONCE_TESTED = tuple(f"--ignore={path}" for path in BACKEND_FREE)
 TEST_TOOLS = (
     "distributed",
+    "huggingface_hub",
     "hypothesis",
     "joblib",
     "matplotlib",
     "onnx",
     "packaging",
     "pandas",
+    "pillow",
     "pytest>=8.3",
     "pytest-xdist",
     "safetensors",

@@ -33,7 +33,12 @@ def blocks(path: Path, language: str) -> list[str]:
     ids=relative,
 )
 def test_python_of_a_document_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
-    for name in ("dl_techniques.layers", "dl_techniques.losses", "dl_techniques.weightwatcher"):
+    for name in (
+        "dl_techniques.layers",
+        "dl_techniques.losses",
+        "dl_techniques.weightwatcher",
+        "dl_techniques.weights",
+    ):
         pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
     codes = blocks(path, "python")
@@ -67,6 +72,6 @@ def test_named_commands_and_sessions_exist(path):
     sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.M))
     for session in re.findall(r"nox -s (\w+)", text):
         assert session in sessions, f"{relative(path)} names the session {session}"
-    known = {*application.COMMANDS, "watch"}
+    known = {*application.COMMANDS, "port", "watch", "weights"}
     for command in re.findall(r"dl-techniques ([a-z]+)", text):
         assert command in known, f"{relative(path)} names the command {command}"

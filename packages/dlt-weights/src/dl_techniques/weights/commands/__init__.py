@@ -1,0 +1,1 @@
+"""Commands of `dl-techniques` that this distribution brings."""

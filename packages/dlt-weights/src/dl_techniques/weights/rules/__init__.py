@@ -1,0 +1,1 @@
+"""Rules that take weights from a file to a model and back."""
