@@ -68,3 +68,16 @@ def test_bilinear_resizing_of_unknown_sizes():
     y = keras.Model(inputs, Double()(inputs)).predict(x, verbose=0)
     known = resize_bilinear(ops.convert_to_tensor(x), (4, 6))
     np.testing.assert_allclose(y, ops.convert_to_numpy(known), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (6, 9), (2, 2), (1, 5)], ids=str)
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_bilinear_resizing_equals_torch(size, align_corners):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype("float32")
+    expected = torch.nn.functional.interpolate(
+        torch.tensor(x).permute(0, 3, 1, 2), size, mode="bilinear", align_corners=align_corners
+    )
+    actual = resize_bilinear(ops.convert_to_tensor(x), size, align_corners=align_corners)
+    expected = expected.permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(ops.convert_to_numpy(actual), expected, atol=1e-5)

@@ -12,6 +12,7 @@ from dl_techniques.core.testing.differentiation import value_and_gradients
 from dl_techniques.layers.activations import (
     GELU,
     BasisFunction,
+    QuickGELU,
     ReLUK,
     SaturatedMish,
     SiLU,
@@ -47,6 +48,7 @@ CLOSED_FORMS = [
         lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     ),
     (SiLU(), lambda x: x * sigmoid(x)),
+    (QuickGELU(), lambda x: x * sigmoid(1.702 * x)),
     (BasisFunction(), lambda x: x * sigmoid(x)),
     (SaturatedMish(), lambda x: mish(np.minimum(x, 3.0))),
     (SaturatedMish(alpha=1.5, smooth=True, beta=0.4), lambda x: smooth(x, 1.5, 0.4)),

@@ -137,3 +137,22 @@ def test_equals_torch_with_mapped_weights(kernel, strides, rate, image, verify):
     layer.set_weights([weight, peer.bias.detach().numpy()])
     y_peer = peer(torch.tensor(x.transpose(0, 3, 1, 2))).permute(0, 2, 3, 1)
     verify(ID, f"torch.nn.Conv2d {torch.__version__}", ops.convert_to_numpy(layer(x)), y_peer)
+
+
+@pytest.mark.parametrize("strides", [1, 2, 3])
+@pytest.mark.parametrize("size", [(3, 3), (5, 2), (4, 4)], ids=str)
+@pytest.mark.parametrize("image", [(6, 8), (7, 5), (2, 1)], ids=str)
+def test_same_padding_is_keras(strides, size, image, verify):
+    layer = DepthwiseConvolution(size, strides, padding="same")
+    peer = keras.layers.DepthwiseConv2D(size, strides, padding="same")
+    x = np.random.default_rng(0).normal(size=(2, *image, 3)).astype("float32")
+    layer.build(x.shape)
+    peer.build(x.shape)
+    peer.set_weights(layer.get_weights())
+    oracle = f"keras.layers.DepthwiseConv2D {keras.__version__}"
+    verify(ID, oracle, ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(peer(x)))
+    assert layer.compute_output_shape(x.shape) == tuple(layer(x).shape)
+    inputs = keras.Input((None, None, 3))
+    if keras.backend.backend() != "jax":  # which has no unknown sizes
+        unknown = keras.Model(inputs, layer(inputs)).predict(x, verbose=0)
+        np.testing.assert_allclose(unknown, ops.convert_to_numpy(peer(x)), atol=1e-5)

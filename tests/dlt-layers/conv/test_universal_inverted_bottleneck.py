@@ -148,3 +148,30 @@ def test_equals_timm_with_gradients(instance, strides, size, filters, training, 
             what=f"gradient of weights{mode}",
             **settings,
         )
+
+
+@pytest.mark.parametrize("expansion_ratio", [None, 2])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_without_expansion_and_with_same_padding(expansion_ratio, strides, verify):
+    """Keras's own layers on the same weights, statistics drawn at random."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 6, 8, 8)).astype("float32")
+    layer = UIB(4, expansion_ratio, strides=strides, padding="same", activation="relu6")
+    layer.build(x.shape)
+    layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    layers = keras.layers
+    steps = [layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False)]
+    steps += [layers.BatchNormalization(), layers.ReLU(6.0)]
+    if expansion_ratio:
+        widened = [layers.Conv2D(16, 1, use_bias=False), layers.BatchNormalization()]
+        steps = [*widened, layers.ReLU(6.0), *steps]
+    steps += [layers.Conv2D(4, 1, use_bias=False), layers.BatchNormalization()]
+    peer = keras.Sequential([keras.Input(x.shape[1:]), *steps])
+    parts = (layer.expand, layer.expand_norm, layer.middle_dw, layer.middle_norm)
+    parts = [part for part in (*parts, layer.project, layer.project_norm) if part is not None]
+    arrays = [array for part in parts for array in part.get_weights()]
+    shaped = [a.reshape(w.shape) for a, w in zip(arrays, peer.get_weights(), strict=True)]
+    peer.set_weights(shaped)
+    oracle = f"keras.layers {keras.__version__}"
+    ours, theirs = (keras.ops.convert_to_numpy(m(x, training=False)) for m in (layer, peer))
+    verify("dl_techniques>UIB", oracle, ours, theirs)

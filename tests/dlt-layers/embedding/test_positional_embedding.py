@@ -76,6 +76,50 @@ def test_bicubic_grids_keep_their_mean():
     np.testing.assert_allclose(array(layer(np.zeros((1, 7, 5, 1)))), 2.0, atol=1e-5)
 
 
+@pytest.mark.parametrize("antialias", [False, True], ids=["plain", "antialias"])
+@pytest.mark.parametrize("size", [(4, 6), (7, 5), (2, 3), (3, 9), (1, 1)], ids=str)
+def test_bicubic_matrices_equal_torch(antialias, size, verify):
+    torch = pytest.importorskip("torch")
+    name = "bicubic_antialias" if antialias else "bicubic_plain"
+    layer = PositionalEmbedding(grid_size=(4, 6), interpolation=name)
+    layer.build((None, None, None, 3))
+    layer.embeddings.assign(draw(4, 6, 3))
+    table = torch.tensor(array(layer.embeddings)).permute(2, 0, 1)[None]
+    expected = torch.nn.functional.interpolate(table, size, mode="bicubic", antialias=antialias)
+    actual = layer(np.zeros((1, *size, 3), "float32"))
+    oracle = f"torch.nn.functional.interpolate {torch.__version__}"
+    verify(
+        "dl_techniques>PositionalEmbedding", oracle, actual, expected.permute(0, 2, 3, 1).numpy()
+    )
+
+
+def test_bicubic_matrices_of_unknown_sizes():
+    layer = PositionalEmbedding(grid_size=(4, 4), interpolation="bicubic_plain")
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, layer(inputs))
+    x = np.zeros((1, 5, 3, 2), "float32")
+    np.testing.assert_allclose(model.predict(x, verbose=0), array(layer(x)), atol=1e-6)
+
+
+def test_prefix_tokens_have_vectors_of_their_own():
+    layer = PositionalEmbedding(grid_size=(2, 3), prefix_tokens=2, interpolation="bicubic_plain")
+    layer.build((None, 8, 4))
+    table = array(layer.embeddings)
+    own = array(layer(np.zeros((1, 8, 4), "float32")))[0]
+    np.testing.assert_array_equal(own[:2], array(layer.prefix_embeddings))
+    np.testing.assert_array_equal(own[2:], table.reshape(6, 4))
+    maps = PositionalEmbedding(grid_size=(2, 3), interpolation="bicubic_plain")
+    maps.build((None, None, None, 4))
+    maps.embeddings.assign(table)
+    for tokens, shape, grid_shape in ((11, (3, 3), None), (10, (4, 2), (4, 2))):
+        found = array(layer(np.zeros((1, tokens, 4), "float32"), grid_shape=grid_shape))[0]
+        resized = array(maps(np.zeros((1, *shape, 4), "float32")))[0].reshape(-1, 4)
+        np.testing.assert_allclose(found[2:], resized, atol=1e-6)
+    for tokens, grid_shape in ((9, None), (8, (2, 2)), (2, None)):
+        with pytest.raises(ValueError, match="prefix_tokens=2"):
+            layer(np.zeros((1, tokens, 4), "float32"), grid_shape=grid_shape)
+
+
 def test_masks_pass():
     layer = PositionalEmbedding(9)
     inputs = keras.Input((9, 2))

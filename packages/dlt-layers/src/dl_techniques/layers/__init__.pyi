@@ -1,6 +1,7 @@
 from dl_techniques.layers.activations.basis_function import BasisFunction as BasisFunction
 from dl_techniques.layers.activations.gelu import GELU as GELU
 from dl_techniques.layers.activations.mish import Mish as Mish
+from dl_techniques.layers.activations.quick_gelu import QuickGELU as QuickGELU
 from dl_techniques.layers.activations.relu_k import ReLUK as ReLUK
 from dl_techniques.layers.activations.saturated_mish import SaturatedMish as SaturatedMish
 from dl_techniques.layers.activations.silu import SiLU as SiLU
@@ -36,6 +37,7 @@ from dl_techniques.layers.conv.pixel_shuffle import PixelShuffle as PixelShuffle
 from dl_techniques.layers.conv.space_to_depth import SpaceToDepth as SpaceToDepth
 from dl_techniques.layers.conv.universal_inverted_bottleneck import UIB as UIB
 from dl_techniques.layers.conv.upsample import upsample as upsample
+from dl_techniques.layers.embedding.class_token import ClassToken as ClassToken
 from dl_techniques.layers.embedding.hierarchical_capsule_stem import HierarchicalCapsuleStem as HierarchicalCapsuleStem
 from dl_techniques.layers.embedding.hierarchical_mlp_stem import HierarchicalMLPStem as HierarchicalMLPStem
 from dl_techniques.layers.embedding.patch_embedding1d import PatchEmbedding1d as PatchEmbedding1d
@@ -151,6 +153,7 @@ __all__ = [
     "Canny",
     "CapsuleBlock",
     "ChannelAttention",
+    "ClassToken",
     "ComplexConv2D",
     "ComplexDense",
     "ComplexReLU",
@@ -216,6 +219,7 @@ __all__ = [
     "PowerMLPLayer",
     "PrimaryCapsule",
     "QuantileHead",
+    "QuickGELU",
     "RBF",
     "RMSNorm",
     "RangeRescaling",

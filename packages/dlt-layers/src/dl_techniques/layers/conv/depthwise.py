@@ -17,11 +17,12 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_pair
+from dl_techniques.layers.arguments import require_one_of, require_pair
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
     require_strides_or_dilation,
+    strided,
 )
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -185,7 +186,8 @@ class DepthwiseConvolution(ChannelsLastLayer):
         kernel_size: Size k of the kernel, one number for both axes or (height, width).
         strides: Step s on both axes.
         dilation_rate: Distance r of neighbouring taps on both axes.
-        padding: `"symmetric"`, or `"valid"` for none. For an even k the odd zero comes last.
+        padding: `"symmetric"`, `"valid"` for none, or `"same"` for what Keras and TensorFlow do.
+            For an even k the odd zero comes last.
         use_bias: Whether to add a bias.
         kernel_initializer: Initializer of the kernel.
         bias_initializer: Initializer of the bias.
@@ -235,10 +237,7 @@ class DepthwiseConvolution(ChannelsLastLayer):
         super().__init__(**kwargs)
         sizes = require_pair(kernel_size=kernel_size)
         require_strides_or_dilation(strides, dilation_rate)
-        if padding not in {"symmetric", "valid"}:
-            raise ValueError(
-                f"`padding` must be 'symmetric' or 'valid'. Received: padding={padding!r}"
-            )
+        require_one_of(("symmetric", "valid", "same"), padding=padding)
         self.kernel_size = sizes
         self.strides = strides
         self.dilation_rate = dilation_rate
@@ -275,13 +274,22 @@ class DepthwiseConvolution(ChannelsLastLayer):
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve each channel."""
         kernel = ops.convert_to_tensor(self.kernel)
-        y = depthwise_conv(inputs, kernel, self.strides, self._zeros(), self.dilation_rate)
+        zeros = self._zeros(inputs.shape[1:3])
+        if zeros is None:
+            y = ops.depthwise_conv(
+                inputs, kernel, self.strides, padding="same", data_format="channels_last"
+            )
+        else:
+            y = depthwise_conv(inputs, kernel, self.strides, zeros, self.dilation_rate)
         return y if self.bias is None else y + self.bias
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Height and width as the strides and the padding leave them."""
         batch, *sizes, channels = input_shape
-        zeros = self._zeros()
+        if self.padding == "same":
+            return (batch, *(strided(size, self.strides) for size in sizes), channels)
+        zeros = self._zeros(sizes)
+        assert zeros is not None
         new = [
             None
             if size is None
@@ -292,10 +300,20 @@ class DepthwiseConvolution(ChannelsLastLayer):
         ]
         return (batch, *new, channels)
 
-    def _zeros(self) -> Padding:
+    def _zeros(self, sizes: Sequence[int | None]) -> Padding | None:
+        """The zeros around an image; `None` if they depend on a size that is unknown."""
         if self.padding == "valid":
             return (0, 0), (0, 0)
-        return centred(self.kernel_size, self.dilation_rate)
+        if self.padding == "symmetric" or self.strides == 1:
+            return centred(self.kernel_size, self.dilation_rate)
+        if None in sizes:
+            return None
+        spans = [
+            max((-(-size // self.strides) - 1) * self.strides + kernel - size, 0)
+            for size, kernel in zip(sizes, self.kernel_size, strict=True)
+            if size is not None
+        ]
+        return (spans[0] // 2, -(-spans[0] // 2)), (spans[1] // 2, -(-spans[1] // 2))
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
@@ -305,6 +323,8 @@ class DepthwiseConvolution(ChannelsLastLayer):
         yield Example(cls, {"kernel_size": (5, 2), "strides": 2}, images, name="strides")
         dilated = {"kernel_size": 2, "dilation_rate": 3, "padding": "valid", "use_bias": False}
         yield Example(cls, dilated, images, name="dilated")
+        same = {"kernel_size": 3, "strides": 2, "padding": "same"}
+        yield Example(cls, same, images, name="same")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
@@ -313,6 +333,6 @@ class DepthwiseConvolution(ChannelsLastLayer):
         yield Rejection(cls, {"kernel_size": (3, 3, 3)}, "kernel_size")
         yield Rejection(cls, {"kernel_size": 3, "strides": 0}, "strides")
         yield Rejection(cls, {"kernel_size": 3, "strides": 2, "dilation_rate": 2}, "strides")
-        yield Rejection(cls, {"kernel_size": 3, "padding": "same"}, "padding")
+        yield Rejection(cls, {"kernel_size": 3, "padding": "full"}, "padding")
         yield Rejection(cls, {"kernel_size": 3}, "input_shape", build=(2, 6, 3))
         yield Rejection(cls, {"kernel_size": 3, "data_format": "channels_first"}, "data_format")

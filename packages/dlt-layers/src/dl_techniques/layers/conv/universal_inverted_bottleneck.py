@@ -10,6 +10,7 @@ import keras
 from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
 from dl_techniques.layers.arguments import (
     require_integers,
+    require_one_of,
     require_positive_numbers,
     require_shares,
 )
@@ -45,7 +46,8 @@ class UIB(ChannelsLastLayer):
     Args:
         filters: Number of output channels.
         expansion_ratio: Width of the hidden features in input channels, rounded to a multiple of
-            eight (upwards, if more than a tenth would be lost).
+            eight (upwards, if more than a tenth would be lost); `None` for no expansion at all, as
+            in the first block of MobileNetV2.
         start_dw_kernel_size: Odd size of the first depthwise kernel; 0 or `None` for none.
         middle_dw_kernel_size: Odd size of the second one; 0 or `None` for none.
         strides: Step on both axes.
@@ -61,6 +63,7 @@ class UIB(ChannelsLastLayer):
         kernel_initializer: Initializer of all kernels.
         kernel_regularizer: Regularizer of all kernels.
         seed: Seed of the draws of `drop_path`.
+        padding: `"symmetric"`, or `"same"` for what Keras and TensorFlow do with strides.
         data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -88,7 +91,7 @@ class UIB(ChannelsLastLayer):
     def __init__(
         self,
         filters: int,
-        expansion_ratio: float = 4.0,
+        expansion_ratio: float | None = 4.0,
         start_dw_kernel_size: int | None = 0,
         middle_dw_kernel_size: int | None = 3,
         strides: int = 1,
@@ -101,11 +104,15 @@ class UIB(ChannelsLastLayer):
         kernel_initializer: Any = "he_normal",
         kernel_regularizer: Any = None,
         seed: int | None = None,
+        padding: str = "symmetric",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         require_integers(filters=filters, strides=strides)
-        require_positive_numbers(expansion_ratio=expansion_ratio, norm_epsilon=norm_epsilon)
+        require_positive_numbers(norm_epsilon=norm_epsilon)
+        if expansion_ratio is not None:
+            require_positive_numbers(expansion_ratio=expansion_ratio)
+        require_one_of(("symmetric", "same"), padding=padding)
         require_shares(drop_path=drop_path, norm_momentum=norm_momentum)
         start, middle = start_dw_kernel_size or 0, middle_dw_kernel_size or 0
         for name, size in (("start", start), ("middle", middle)):
@@ -138,6 +145,7 @@ class UIB(ChannelsLastLayer):
         self.drop_path = drop_path
         self.norm_momentum = norm_momentum
         self.norm_epsilon = norm_epsilon
+        self.padding = padding
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.seed = seed
@@ -153,9 +161,12 @@ class UIB(ChannelsLastLayer):
         self.start_dw, self.start_norm, shape = self._step(
             self._depthwise(self.start_dw_kernel_size, steps[0]), shape
         )
-        hidden = rounded_to_eights(channels * self.expansion_ratio)
-        self.expand, self.expand_norm, shape = self._step(self._pointwise(hidden), shape)
-        build_part(self.expand_activation, shape)
+        expand = None
+        if self.expansion_ratio is not None:
+            expand = self._pointwise(rounded_to_eights(channels * self.expansion_ratio))
+        self.expand, self.expand_norm, shape = self._step(expand, shape)
+        if self.expand is not None:
+            build_part(self.expand_activation, shape)
         self.middle_dw, self.middle_norm, shape = self._step(
             self._depthwise(self.middle_dw_kernel_size, steps[1]), shape
         )
@@ -182,7 +193,11 @@ class UIB(ChannelsLastLayer):
         if not kernel_size:
             return None
         return DepthwiseConvolution(
-            kernel_size, strides, data_format=self.data_format, **self._settings()
+            kernel_size,
+            strides,
+            padding=self.padding,
+            data_format=self.data_format,
+            **self._settings(),
         )
 
     def _pointwise(self, filters: int) -> Any:
@@ -214,8 +229,9 @@ class UIB(ChannelsLastLayer):
         x = inputs
         if self.start_dw is not None:
             x = self.start_norm(self.start_dw(x), training=training)
-        x = self.expand_norm(self.expand(x), training=training)
-        x = call_part(self.expand_activation, x, training)
+        if self.expand is not None:
+            x = self.expand_norm(self.expand(x), training=training)
+            x = call_part(self.expand_activation, x, training)
         if self.middle_dw is not None:
             x = self.middle_norm(self.middle_dw(x), training=training)
             x = call_part(self.middle_activation, x, training)
@@ -243,6 +259,9 @@ class UIB(ChannelsLastLayer):
         yield Example(cls, both, images, traits=traits)
         step = {"filters": 6, "strides": 2, "expansion_ratio": 2, "activation": "gelu"}
         yield Example(cls, step, images, traits=BATCH_NORMALIZED, name="strided")
+        narrow = {"filters": 6, "expansion_ratio": None, "strides": 2, "padding": "same"}
+        narrow |= {"activation": "silu"}
+        yield Example(cls, narrow, images, traits=BATCH_NORMALIZED, name="narrow")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
@@ -254,6 +273,7 @@ class UIB(ChannelsLastLayer):
         bare = {"filters": 4, "middle_dw_kernel_size": 0, "strides": 2}
         yield Rejection(cls, bare, "strides")
         yield Rejection(cls, {"filters": 4, "drop_path": 2.0}, "drop_path")
+        yield Rejection(cls, {"filters": 4, "padding": "valid"}, "padding")
         yield Rejection(cls, {"filters": 4}, "input_shape", build=(2, 4))
         yield Rejection(cls, {"filters": 4, "data_format": "channels_first"}, "data_format")
 

@@ -1,3 +1,4 @@
+from dl_techniques.layers.embedding.class_token import ClassToken as ClassToken
 from dl_techniques.layers.embedding.hierarchical_capsule_stem import HierarchicalCapsuleStem as HierarchicalCapsuleStem
 from dl_techniques.layers.embedding.hierarchical_mlp_stem import HierarchicalMLPStem as HierarchicalMLPStem
 from dl_techniques.layers.embedding.patch_embedding1d import PatchEmbedding1d as PatchEmbedding1d
@@ -6,6 +7,7 @@ from dl_techniques.layers.embedding.positional_embedding import PositionalEmbedd
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding as RotaryPositionEmbedding
 
 __all__ = [
+    "ClassToken",
     "HierarchicalCapsuleStem",
     "HierarchicalMLPStem",
     "PatchEmbedding",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from dl_techniques.layers.arguments import (
     require_positive_numbers,
     require_shares,
 )
-from dl_techniques.layers.interpolation import resize_bilinear
+from dl_techniques.layers.interpolation import resize_bicubic, resize_bilinear
+
+_INTERPOLATIONS = ("bilinear", "bicubic", "bicubic_plain", "bicubic_antialias")
 
 
 @component(
@@ -33,7 +36,8 @@ class PositionalEmbedding(Layer):
     E[p, 2 i] = sin(p / theta^(2 i / D)), E[p, 2 i + 1] = cos(p / theta^(2 i / D)).
 
     A learned table may have two dimensions (`grid_size`), for maps of image patches; it is
-    resized to maps of another size.
+    resized to maps of another size. With `prefix_tokens` the patches are a sequence, row by row,
+    after as many tokens with vectors of their own, such as a class token.
 
     Args:
         max_seq_len: Number of positions; not with `grid_size`.
@@ -41,21 +45,27 @@ class PositionalEmbedding(Layer):
         grid_size: Height and width of a learned table for inputs of rank 4.
         dropout: Rate of dropout in training.
         theta: Base of the sinusoidal frequencies.
-        interpolation: How a grid is resized, `"bilinear"` or `"bicubic"` (the latter differs a
-            little from backend to backend).
+        interpolation: How a grid is resized: `"bilinear"`, `"bicubic_plain"` (a = -0.75 without
+            antialiasing, as DINOv2 was), `"bicubic_antialias"` (a = -0.5 with antialiasing, as timm
+            does), or `"bicubic"` (Keras's, which differs a little from backend to backend).
         embeddings_initializer: Initializer of the learned table; `None` for a truncated normal
             with standard deviation 0.02.
         embeddings_regularizer: Regularizer of the learned table.
         seed: Seed of dropout.
+        prefix_tokens: Number of tokens before the patches, with `grid_size`; `None` if the inputs
+            are maps of patches.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tokens.
         start_index: Position of the first token, a number or a scalar tensor; for sequences.
+        grid_shape: Height and width of the patches that a sequence holds; by default those of
+            `grid_size`, or equal ones for another number of patches.
 
     Input shape:
         `(batch, tokens, D)`; tokens may be unknown, and must not exceed `max_seq_len`. Or
-        `(batch, height, width, D)` with `grid_size`.
+        `(batch, height, width, D)` with `grid_size`; or `(batch, prefix + height * width, D)` with
+        `prefix_tokens` as well.
 
     Output shape:
         The input's.
@@ -87,11 +97,12 @@ class PositionalEmbedding(Layer):
         embeddings_initializer: Any = None,
         embeddings_regularizer: Any = None,
         seed: int | None = None,
+        prefix_tokens: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         require_one_of(("learned", "sinusoidal"), kind=kind)
-        require_one_of(("bilinear", "bicubic"), interpolation=interpolation)
+        require_one_of(_INTERPOLATIONS, interpolation=interpolation)
         require_shares(dropout=dropout)
         require_positive_numbers(theta=theta)
         if max_seq_len is not None:
@@ -112,6 +123,14 @@ class PositionalEmbedding(Layer):
                 )
             for size in self.grid_size:
                 require_integers(grid_size=size)
+        if prefix_tokens is not None:
+            require_integers(0, prefix_tokens=prefix_tokens)
+            if grid_size is None:
+                raise ValueError(
+                    "`prefix_tokens` must be given with `grid_size`. "
+                    f"Received: prefix_tokens={prefix_tokens}, grid_size=None"
+                )
+        self.prefix_tokens = prefix_tokens
         self.dropout = dropout
         self.theta = theta
         self.interpolation = interpolation
@@ -127,7 +146,8 @@ class PositionalEmbedding(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Create the learned table, or compute the sinusoidal one."""
-        rank, width = (3, input_shape[-1]) if self.grid_size is None else (4, input_shape[-1])
+        maps = self.grid_size is not None and self.prefix_tokens is None
+        rank, width = 4 if maps else 3, input_shape[-1]
         if len(input_shape) != rank or width is None:
             raise ValueError(
                 f"The input must have rank {rank} and known features. "
@@ -143,6 +163,14 @@ class PositionalEmbedding(Layer):
                 initializer=self.embeddings_initializer,
                 regularizer=self.embeddings_regularizer,
             )
+            self.prefix_embeddings = None
+            if self.prefix_tokens:
+                self.prefix_embeddings = self.add_weight(
+                    name="prefix_embeddings",
+                    shape=(self.prefix_tokens, width),
+                    initializer=self.embeddings_initializer,
+                    regularizer=self.embeddings_regularizer,
+                )
         else:
             exponents = np.arange(width) // 2 * 2 / width
             angles = np.arange(self.max_seq_len or 0)[:, None] * self.theta**-exponents
@@ -150,10 +178,19 @@ class PositionalEmbedding(Layer):
         self.built = True
 
     def call(
-        self, inputs: Tensor, start_index: Tensor | int = 0, training: bool | None = None
+        self,
+        inputs: Tensor,
+        start_index: Tensor | int = 0,
+        training: bool | None = None,
+        grid_shape: Sequence[int] | None = None,
     ) -> Tensor:
         """Add the vectors in the compute dtype."""
-        vectors = self._grid(inputs) if self.grid_size else self._sequence(inputs, start_index)
+        if self.prefix_tokens is not None:
+            vectors = self._prefixed(inputs, grid_shape)
+        elif self.grid_size:
+            vectors = self._grid(ops.shape(inputs)[1:3])
+        else:
+            vectors = self._sequence(inputs, start_index)
         return self.dropout_layer(inputs + ops.cast(vectors, inputs.dtype), training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -168,17 +205,39 @@ class PositionalEmbedding(Layer):
             return table[start : start + tokens]
         return ops.take(ops.convert_to_tensor(table), ops.arange(tokens) + start, axis=0)
 
-    def _grid(self, inputs: Tensor) -> Tensor:
+    def _prefixed(self, inputs: Tensor, grid_shape: Sequence[int] | None) -> Tensor:
+        assert self.grid_size is not None
+        assert self.prefix_tokens is not None
+        tokens = inputs.shape[1]
+        size = self.grid_size if grid_shape is None else tuple(grid_shape)
+        if tokens is not None:
+            patches = tokens - self.prefix_tokens
+            if grid_shape is None and patches != math.prod(size):
+                size = (math.isqrt(max(patches, 0)),) * 2
+            if math.prod(size) != patches or patches < 1:
+                raise ValueError(
+                    "The patches must be those of `grid_size`, of a square, or of `grid_shape`. "
+                    f"Received: {tokens} tokens, prefix_tokens={self.prefix_tokens}, "
+                    f"grid_size={self.grid_size}, grid_shape={grid_shape}"
+                )
+        grid = ops.reshape(self._grid(size), (1, size[0] * size[1], -1))
+        if self.prefix_embeddings is None:
+            return grid
+        prefix = ops.convert_to_tensor(self.prefix_embeddings)[None]
+        return ops.concatenate([prefix, grid], axis=1)
+
+    def _grid(self, size: tuple[Any, ...]) -> Tensor:
         assert self.embeddings is not None
-        size = ops.shape(inputs)[1:3]
         grid = ops.convert_to_tensor(self.embeddings)[None]
-        if tuple(inputs.shape[1:3]) == self.grid_size:
+        if tuple(size) == self.grid_size:
             return grid
         if self.interpolation == "bilinear":
-            return resize_bilinear(grid, size)
-        return ops.image.resize(
-            grid, size, interpolation=self.interpolation, data_format="channels_last"
-        )
+            return resize_bilinear(grid, (size[0], size[1]))
+        if self.interpolation != "bicubic":
+            return resize_bicubic(
+                grid, (size[0], size[1]), antialias=self.interpolation == "bicubic_antialias"
+            )
+        return ops.image.resize(grid, size, interpolation="bicubic", data_format="channels_last")
 
     def _require_positions(self, tokens: int | None, start: int) -> None:
         if self.max_seq_len is None or tokens is None:
@@ -203,6 +262,9 @@ class PositionalEmbedding(Layer):
             name="sinusoidal",
         )
         yield Example(cls, {"grid_size": (2, 2)}, TensorSpec((2, 4, 3, 4)), name="grid")
+        prefixed = {"grid_size": (2, 3), "prefix_tokens": 2, "interpolation": "bicubic_plain"}
+        call = {"grid_shape": (3, 2)}
+        yield Example(cls, prefixed, TensorSpec((2, 8, 4)), call=call, name="prefixed")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
@@ -213,4 +275,7 @@ class PositionalEmbedding(Layer):
         yield Rejection(cls, {"grid_size": (2,)}, "grid_size")
         yield Rejection(cls, {"grid_size": (2, 2), "kind": "sinusoidal"}, "grid_size")
         yield Rejection(cls, {"max_seq_len": 4, "dropout": 2.0}, "dropout")
+        yield Rejection(cls, {"max_seq_len": 4, "prefix_tokens": 1}, "prefix_tokens")
+        yield Rejection(cls, {"grid_size": (2, 2), "prefix_tokens": -1}, "prefix_tokens")
+        yield Rejection(cls, {"grid_size": (2, 2), "interpolation": "cubic"}, "interpolation")
         yield Rejection(cls, {"max_seq_len": 4}, "max_seq_len", build=(None, 5, 2))

@@ -16,7 +16,7 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.conv.channels_last import (
     BATCH_NORMALIZED,
     ChannelsLastLayer,
@@ -39,7 +39,8 @@ class ConvBlock(ChannelsLastLayer):
     """Convolution without bias, batch normalization, activation.
 
     y = act(BN(W * x)), with r (k - 1) / 2 zeros on each side of the image for a kernel of size k
-    and dilation rate r: also with strides, where Keras's `padding="same"` differs.
+    and dilation rate r: also with strides, where Keras's `padding="same"` differs and must be
+    asked for.
 
     Args:
         filters: Number of output channels.
@@ -53,6 +54,7 @@ class ConvBlock(ChannelsLastLayer):
         norm_epsilon: Added to the variance.
         kernel_initializer: Initializer of the kernel.
         kernel_regularizer: Regularizer of the kernel.
+        padding: `"symmetric"`, or `"same"` for what Keras and TensorFlow do with strides.
         data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -88,6 +90,7 @@ class ConvBlock(ChannelsLastLayer):
         norm_epsilon: float = 1e-3,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
+        padding: str = "symmetric",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,6 +101,7 @@ class ConvBlock(ChannelsLastLayer):
                 f"Received: kernel_size={kernel_size}"
             )
         require_strides_or_dilation(strides, dilation_rate)
+        require_one_of(("symmetric", "same"), padding=padding)
         if filters % groups:
             raise ValueError(
                 f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
@@ -113,6 +117,7 @@ class ConvBlock(ChannelsLastLayer):
         self.norm_epsilon = norm_epsilon
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.padding = padding
 
     def build(self, input_shape: Shape) -> None:
         """Choose the form of the convolution, and build it and the normalization."""
@@ -122,23 +127,23 @@ class ConvBlock(ChannelsLastLayer):
                 "`groups` must divide the channels. "
                 f"Received: groups={self.groups}, input_shape={tuple(input_shape)}"
             )
-        self.padding = self._padding()
+        self.zeros = self._zeros()
         self.conv = self._convolution(channels)
         self.norm = keras.layers.BatchNormalization(
             momentum=self.norm_momentum, epsilon=self.norm_epsilon, dtype=self.dtype_policy
         )
         padded = input_shape
-        if self.padding is not None:
-            padded = self.padding.compute_output_shape(input_shape)
+        if self.zeros is not None:
+            padded = self.zeros.compute_output_shape(input_shape)
         output_shape = self.compute_output_shape(input_shape)
         self.conv.build(padded)
         self.norm.build(output_shape)
         build_part(self.activation_layer, output_shape)
         self.built = True
 
-    def _padding(self) -> Any:
+    def _zeros(self) -> Any:
         """The zeros of a strided convolution; elsewhere `"same"` is symmetric already."""
-        if self.strides == 1 or self.kernel_size == 1:
+        if self.strides == 1 or self.kernel_size == 1 or self.padding == "same":
             return None
         return keras.layers.ZeroPadding2D(
             self.kernel_size // 2, data_format=self.data_format, dtype=self.dtype_policy
@@ -157,19 +162,19 @@ class ConvBlock(ChannelsLastLayer):
         settings |= {"strides": self.strides, "dilation_rate": self.dilation_rate}
         settings["data_format"] = self.data_format
         if self.groups == channels == self.filters:
-            padding = "symmetric" if self.padding is None else "valid"
+            padding = self.padding if self.zeros is None else "valid"
             return DepthwiseConvolution(self.kernel_size, padding=padding, **settings)
         return keras.layers.Conv2D(
             self.filters,
             self.kernel_size,
-            padding="same" if self.padding is None else "valid",
+            padding="same" if self.zeros is None else "valid",
             groups=self.groups,
             **settings,
         )
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Convolve, normalize, activate."""
-        x = inputs if self.padding is None else self.padding(inputs)
+        x = inputs if self.zeros is None else self.zeros(inputs)
         x = self.norm(self.conv(x), training=training)
         return call_part(self.activation_layer, x, training)
 
@@ -185,6 +190,9 @@ class ConvBlock(ChannelsLastLayer):
         yield Example(cls, {"filters": 3}, images, traits=BATCH_NORMALIZED)
         strided = {"filters": 6, "kernel_size": 3, "strides": 2, "groups": 2}
         yield Example(cls, strided, images, name="strided", traits=BATCH_NORMALIZED)
+        yield Example(
+            cls, {**strided, "padding": "same"}, images, traits=BATCH_NORMALIZED, name="same"
+        )
         depthwise = {"filters": 4, "kernel_size": 3, "groups": 4, "dilation_rate": 2}
         yield Example(
             cls,
@@ -199,6 +207,7 @@ class ConvBlock(ChannelsLastLayer):
         """Useless numbers, groups that do not divide, no image."""
         yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"filters": 4, "kernel_size": 2}, "kernel_size")
+        yield Rejection(cls, {"filters": 4, "padding": "valid"}, "padding")
         yield Rejection(cls, {"filters": 4, "groups": 3}, "groups")
         yield Rejection(cls, {"filters": 4, "groups": 2}, "groups", build=(2, 5, 5, 3))
         both = {"filters": 4, "kernel_size": 3, "strides": 2, "dilation_rate": 2}

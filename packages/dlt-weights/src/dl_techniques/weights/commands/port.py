@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     Args:
         options: The parsed arguments.
     """
-    from dl_techniques.core import save_model
+    from dl_techniques.core import registry, save_model
     from dl_techniques.weights.rules.load import load
 
     if options.output.suffix != ".keras":
@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
             options.source,
             options.layout,
             skip=options.allow_missing,
+            component=registry.find(options.to).id,
             accept_license=options.accept_license,
             allow_stubs=options.allow_stubs,
         )
@@ -86,7 +87,8 @@ def _model(options: argparse.Namespace) -> Any:
         raise UserError("--config must be a JSON object.")
     if options.variant:
         config = {"variant": options.variant, **config}
-    model = registry.create(options.to, **config)
+    # A class, or a function that returns a model of Keras's own classes.
+    model = registry.load(options.to)(**config)
     if not getattr(model, "built", False):
         raise UserError(f"{options.to} has no weights yet; give its input shape with --config.")
     return model

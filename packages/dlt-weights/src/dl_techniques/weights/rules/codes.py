@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -364,20 +364,26 @@ class Positions:
         prefix: Rows before the grid, such as the class token's, which are copied.
         grid: Height and width of the file's grid; by default it is square.
         target: Height and width of the model's grid; by default it is square.
+        parts: Names of two variables below the path, where the model keeps the rows before the
+            grid apart from the grid `(height, width, features)`.
     """
 
     kernel: str = "antialias"
     prefix: int = 1
     grid: tuple[int, int] | None = None
     target: tuple[int, int] | None = None
+    parts: tuple[str, str] | None = None
 
     def transforms(self, keys: str, variables: str) -> list[Transform]:
-        """One table to one variable.
+        """One table to one variable, or to two.
 
         Args:
             keys: The key.
-            variables: The variable's path.
+            variables: The variable's path, or what both begin with.
         """
+        if self.parts is not None:
+            paths = tuple(joined(variables, part) for part in self.parts)
+            return [Transform("POS", (keys,), paths, self._split, self._joined)]
 
         def forward(arrays: Sequence[Array], shapes: Shapes) -> list[Array]:
             array, shape = arrays[0], shapes[0]
@@ -386,6 +392,20 @@ class Positions:
             return [self._resampled(array, shape)]
 
         return [Transform("POS", (keys,), (variables,), forward, lambda arrays: [arrays[0]])]
+
+    def _split(self, arrays: Sequence[Array], shapes: Shapes) -> list[Array]:
+        array, (prefix, grid) = arrays[0], shapes
+        table = array.reshape(-1, array.shape[-1])
+        rows = math.prod(grid[:2])
+        if len(table) != self.prefix + rows:
+            whole = (self.prefix + rows, table.shape[1])
+            table = replace(self, target=(grid[0], grid[1]))._resampled(array, whole)
+        first, rest = table[: self.prefix], table[self.prefix :]
+        return [copy_forward(first, prefix), rest.reshape(*grid[:2], -1)]
+
+    def _joined(self, arrays: Sequence[Array]) -> list[Array]:
+        prefix, grid = (array.reshape(-1, array.shape[-1]) for array in arrays)
+        return [np.concatenate([prefix, grid])[None]]
 
     def _resampled(self, array: Array, shape: tuple[int, ...]) -> Array:
         table = array.reshape(-1, array.shape[-1]).astype(np.float64)

@@ -37,6 +37,7 @@ def load(
     layout: Layout | str | None = None,
     skip: Sequence[str] = (),
     *,
+    component: str | None = None,
     accept_license: str | None = None,
     allow_stubs: bool = False,
 ) -> Report:
@@ -49,6 +50,8 @@ def load(
         layout: The rules, or their name; by default those of the model's component that account
             for all keys.
         skip: Keys and variables to leave out, by prefix (`head`) or pattern (`head.*`).
+        component: Identifier of the component whose layouts to choose from; by default that of
+            the model's class. A function that returns a model gives no class of its own.
         accept_license: The licence that you accept, where the row asks for consent.
         allow_stubs: Whether a PyTorch pickle may name classes that are not tensors.
 
@@ -69,7 +72,7 @@ def load(
         True
     """
     arrays, label = _opened(source, accept_license, allow_stubs)
-    rules = _layout(model, layout, arrays)
+    rules = _layout(component or _identifier(model), layout, arrays)
     plan = _plan(model, arrays, rules, skip, label)
     if not plan.report.fits:
         raise WeightsMismatch(_complaint(plan.report, label), plan.report)
@@ -94,12 +97,15 @@ def _opened(source: Any, accept: str | None, allow_stubs: bool) -> tuple[Arrays,
     return open_weights(source, allow_stubs=allow_stubs), str(source)
 
 
-def _layout(model: Any, layout: Layout | str | None, arrays: Arrays) -> Layout:
+def _identifier(model: Any) -> str:
+    return str(keras.saving.get_registered_name(type(model)))
+
+
+def _layout(identifier: str, layout: Layout | str | None, arrays: Arrays) -> Layout:
     if isinstance(layout, Layout):
         return layout
     from dl_techniques.weights.catalog import layouts_of, load_layout
 
-    identifier = keras.saving.get_registered_name(type(model))
     rows = layouts_of(identifier)
     if layout is not None:
         if layout not in rows:
@@ -120,11 +126,12 @@ def infer_layout(layouts: Iterable[Layout], keys: Iterable[str], label: str) -> 
     Raises:
         UnknownWeights: If none does, or several do.
     """
-    names, left = list(keys), {}
-    for layout in layouts:
-        unexpected = [key for key in layout.matches(names)[1] if not layout.ignores(key)]
-        left[layout] = unexpected
-    fitting = [layout for layout, unexpected in left.items() if not unexpected]
+    names = list(keys)
+    left = [
+        (layout, [key for key in layout.matches(names)[1] if not layout.ignores(key)])
+        for layout in layouts
+    ]
+    fitting = [layout for layout, unexpected in left if not unexpected]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -132,7 +139,7 @@ def infer_layout(layouts: Iterable[Layout], keys: Iterable[str], label: str) -> 
             f"Several layouts of {label} account for all keys: "
             f"{', '.join(layout.name for layout in fitting)}. Give `layout`."
         )
-    tried = "; ".join(f"{lay.name} leaves {len(u)}: {u[0]}" for lay, u in left.items())
+    tried = "; ".join(f"{lay.name} leaves {len(u)}: {u[0]}" for lay, u in left)
     raise UnknownWeights(f"No layout of {label} accounts for all keys. {tried or 'It has none.'}")
 
 
@@ -254,6 +261,7 @@ def export(
     path: str | os.PathLike[str],
     layout: Layout | str,
     *,
+    component: str | None = None,
     like: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Write a model's weights under the keys of another library, by the rules that load them.
@@ -262,6 +270,7 @@ def export(
         model: The `keras.Model` or layer.
         path: A `.safetensors` or `.npz` file.
         layout: The rules, or their name.
+        component: As of `load`.
         like: A file of the same layout whose order, shapes, dtypes and further keys to keep.
 
     Returns:
@@ -273,7 +282,7 @@ def export(
     target = Path(path)
     if target.suffix not in {".safetensors", ".npz"}:
         raise ValueError(f"`path` must end in .safetensors or .npz. Received: {target}")
-    rules = _layout(model, layout, {})
+    rules = _layout(component or _identifier(model), layout, {})
     report = Report(rules.name, rules.digest, str(target))
     arrays = _undone(model, rules, report)
     if like is not None:
