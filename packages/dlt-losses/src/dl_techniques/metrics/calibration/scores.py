@@ -62,10 +62,11 @@ def brier_score(y: Any, p: Any, scale: str = "sum") -> float:
     require_one_of(_SCALES, scale=scale)
     labels, chances = columns(y, p)
     score = float(np.mean(np.sum((chances - labels) ** 2, axis=1)))
-    classes = chances.shape[1]
+    classes = int(chances.shape[1])
     if classes == 1:
         return score
-    return score / {"sum": 1, "half": 2, "mean": classes}[scale]
+    divisors: dict[str, int] = {"sum": 1, "half": 2, "mean": classes}
+    return score / divisors[scale]
 
 
 @component(
