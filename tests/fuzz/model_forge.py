@@ -185,12 +185,12 @@ class Forge:
 
 def seal(path: Path) -> Path:
     """Add a provenance member to a forged file, as `save_model` does."""
-    from dl_techniques.core.files import sealing
-    from dl_techniques.core.files.archive import Archive
+    from dl_techniques.core.files.archive import PROVENANCE, Archive
     from dl_techniques.core.files.provenance import Provenance
 
     with Archive(path) as archive:
         members = {member.name: archive.digest(member.name) for member in archive.members}
     provenance = Provenance("3.15.1", "3.8.0", "jax", "3.11.7", "0.1.0", 1, {}, members)
-    sealing.seal(path, provenance)
+    with zipfile.ZipFile(path, "a") as target:
+        target.writestr(PROVENANCE, provenance.to_bytes())
     return path

@@ -15,7 +15,7 @@ from dl_techniques.core import load_model
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.files import keras_versions as compatibility
 from dl_techniques.core.files.config_walk import Builtin
-from dl_techniques.core.files.keras_builtins import builtins
+from dl_techniques.core.files.keras_builtins import keras_builtins
 
 
 def item(name: str, **config: object) -> Builtin:
@@ -54,7 +54,7 @@ def test_classes_that_came_later_are_named() -> None:
 def test_the_least_version_counts_arguments_too() -> None:
     assert (
         compatibility.least_keras((item("keras.layers.Dense", quantization_config=None),))
-        == (builtins().versions[0])
+        == (keras_builtins().versions[0])
     )
     assert compatibility.least_keras((item("keras.layers.Dense", quantization_config={}),)) == (
         "3.13.2"
@@ -80,7 +80,7 @@ def test_the_table_covers_this_keras() -> None:
     """Every public class of the modules it names, unless a reason is given."""
     import inspect
 
-    table = builtins()
+    table = keras_builtins()
     if compatibility.version_key(keras.version()) > compatibility.version_key(table.versions[-1]):
         pytest.skip(f"generate the table anew: it ends with Keras {table.versions[-1]}")
     missing = []
