@@ -112,11 +112,11 @@ def _require_decodable(source: HDF5File, datasets: list[Dataset]) -> None:
 
 
 def _copy(source: HDF5File, datasets: list[Dataset], target: Path | None, *, finite: bool) -> None:
-    import h5py
-
     with contextlib.ExitStack() as stack:
         file: Any = None
         if target is not None:
+            import h5py
+
             file = stack.enter_context(h5py.File(target, "w", locking=False))
             for path in filter(None, source.groups):
                 file.create_group(path)
