@@ -150,5 +150,3 @@ def _status(field: str) -> int:
     except OSError:
         return 0
     return int(text.partition(f"{field}:")[2].split()[0]) * 1024
-
-

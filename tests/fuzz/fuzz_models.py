@@ -3,9 +3,12 @@
     python tests/fuzz/fuzz_models.py --count 20000
 
 Prints one JSON object: how many files of each class were accepted and refused, and every
-violation: an exception outside the family, more than five seconds, a change of a sealed file that
-went unnoticed, or anything that `watching.py` forbids, such as a process, a socket or a file
-written elsewhere. A crash ends the process, with the number of the file in `--trace`.
+violation: a crash, an exception outside the family, more than five seconds, more than 64 MiB, a
+changed member of a file with digests that went unnoticed, or anything that `watching.py` forbids,
+such as a process, a socket or a file written elsewhere.
+
+The reader runs in forked processes. Backends cannot be forked, so `--load` runs in this one: a
+crash ends it, with the number of the file in `--trace`.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from forked import Outcome, run_forked
 from model_forge import Forge
-from model_mutations import CLASSES, mutants, seeds
+from model_mutations import CLASSES, mutant, seeds
 from watching import watch
 
 LONGEST_SECONDS = 5.0
@@ -46,54 +50,80 @@ def main() -> int:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    from dl_techniques.core import inspect_model
-
-    counts: Counter[str] = Counter()
-    violations: list[str] = []
-    slowest = 0.0
     kinds = tuple(arguments.kind or CLASSES)
+    numbers = range(arguments.start, arguments.start + arguments.count)
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         tempfile.tempdir = name
-        target = Path(name, "mutant.keras")
-        # What the first files make the library import is no fault of a mutant.
-        for data, _ in seeds(Path(name)):
-            target.write_bytes(data)
-            inspect_model(target)
+        case = Case(Path(name), kinds, arguments)
         if arguments.load:
-            load(Forge().write(target), violations)
-        seen = watch(Path(name))
-        for mutant in mutants(Path(name), arguments.count, start=arguments.start, kinds=kinds):
-            if arguments.trace:
-                arguments.trace.write_text(f"{mutant.kind} {mutant.number}")
-            target.write_bytes(mutant.data)
-            seen.clear()
-            start = time.perf_counter()
-            try:
-                report = inspect_model(target)
-            except BaseException as error:  # the question is whether there is any
-                violations.append(f"{mutant.kind} {mutant.number}: {type(error).__name__}: {error}")
-                continue
-            outcome = "accepted" if report.loadable else "refused"
-            if report.loadable and arguments.load:
-                outcome = load(target, violations, f"{mutant.kind} {mutant.number}")
-            violations += [f"{mutant.kind} {mutant.number}: {event}" for event in seen]
-            slowest = max(slowest, time.perf_counter() - start)
-            if time.perf_counter() - start > LONGEST_SECONDS:
-                violations.append(f"{mutant.kind} {mutant.number}: too slow")
-            if mutant.sealed and report.loadable and not mutant.unchanged:
-                violations.append(f"{mutant.kind} {mutant.number}: an unnoticed change")
-            counts[f"{mutant.kind}: {outcome}"] += 1
+            outcome = in_this_process(numbers, case)
+        else:
+            outcome = run_forked(numbers, case, seconds=LONGEST_SECONDS)
     return {
         "files": arguments.count,
         "seconds": round(time.perf_counter() - begin, 1),
-        "slowest": round(slowest, 3),
-        "counts": dict(sorted(counts.items())),
-        "violations": violations,
+        "slowest": round(outcome.slowest, 3),
+        "mebibytes": round(outcome.memory / (1 << 20), 1),
+        "counts": outcome.counts,
+        "violations": outcome.violations,
     }
 
 
-def load(target: Path, violations: list[str], name: str = "the sound file") -> str:
+class Case:
+    """One mutant: read, and loaded if that is asked for."""
+
+    def __init__(self, folder: Path, kinds: tuple[str, ...], arguments: argparse.Namespace) -> None:
+        from dl_techniques.core import inspect_model
+
+        self.inspect = inspect_model
+        self.bases = seeds(folder)
+        self.kinds = kinds
+        self.arguments = arguments
+        self.target = folder / "mutant.keras"
+        # What the first files make the library import is no fault of a mutant.
+        for data, _ in self.bases:
+            self.target.write_bytes(data)
+            inspect_model(self.target)
+        if arguments.load:
+            load(Forge().write(self.target), [])
+        self.seen = watch(folder)
+
+    def __call__(self, number: int) -> tuple[str, list[str]]:
+        made = mutant(number, self.bases, self.kinds)
+        if self.arguments.trace:
+            self.arguments.trace.write_text(f"{made.kind} {number}")
+        self.target.write_bytes(made.data)
+        self.seen.clear()
+        violations: list[str] = []
+        report = self.inspect(self.target)
+        outcome = "accepted" if report.loadable else "refused"
+        if any("MemoryError" in str(problem) for problem in report.problems):
+            violations.append("met the bound on memory")
+        if report.loadable and made.members not in (None, report.digests):
+            violations.append("an unnoticed change")
+        if report.loadable and self.arguments.load:
+            outcome = load(self.target, violations)
+        return f"{made.kind}: {outcome}", violations + self.seen
+
+
+def in_this_process(numbers: range, case: Case) -> Outcome:
+    """Run all cases here."""
+    counts: Counter[str] = Counter()
+    violations: list[str] = []
+    slowest = 0.0
+    for number in numbers:
+        start = time.perf_counter()
+        outcome, wrong = case(number)
+        slowest = max(slowest, time.perf_counter() - start)
+        if time.perf_counter() - start > LONGEST_SECONDS:
+            wrong.append("too slow")
+        counts[outcome] += 1
+        violations += [f"{number}: {text}" for text in wrong]
+    return Outcome(dict(sorted(counts.items())), violations, slowest, 0)
+
+
+def load(target: Path, violations: list[str]) -> str:
     from dl_techniques.core import load_model
     from dl_techniques.core.errors import ModelFileError
 
@@ -102,7 +132,7 @@ def load(target: Path, violations: list[str], name: str = "the sound file") -> s
     except ModelFileError:
         return "accepted, refused when rebuilt"
     except BaseException as error:  # as above
-        violations.append(f"{name}: load: {type(error).__name__}: {error}")
+        violations.append(f"load: {type(error).__name__}: {error}")
         return "accepted, broke the loader"
     return "loaded"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import hashlib
 import io
 import json
 import random
@@ -22,10 +24,8 @@ class Mutant(NamedTuple):
     kind: str
     number: int
     data: bytes
-    sealed: bool
-    """Whether the file had digests, so that any change must be noticed."""
-    unchanged: bool
-    """Whether the mutation happens to have no effect."""
+    members: dict[str, str] | None
+    """Of a file with digests, member -> its sha256: what is accepted must hold the same."""
 
 
 def seeds(folder: Path) -> list[tuple[bytes, bool]]:
@@ -77,15 +77,19 @@ def _halves(file: Any) -> None:
     file["layers/dense/vars/4"] = np.ones(5, "float16")
 
 
-def mutants(folder: Path, count: int, *, start: int = 0, kinds: Any = CLASSES) -> Iterator[Mutant]:
-    """`count` mutants, the classes in turn."""
-    bases = seeds(folder)
-    for number in range(start, start + count):
-        kind = kinds[number % len(kinds)]
-        chance = random.Random(f"{kind} {number}")
-        data, sealed = chance.choice(bases)
-        mutated = _MUTATIONS[kind](chance, data)
-        yield Mutant(kind, number, mutated, sealed and kind == "archive", mutated == data)
+def mutant(number: int, bases: list[tuple[bytes, bool]], kinds: Any = CLASSES) -> Mutant:
+    """The mutant of a number; the classes take turns."""
+    kind = kinds[number % len(kinds)]
+    chance = random.Random(f"{kind} {number}")
+    data, sealed = chance.choice(bases)
+    members = _digests(data) if sealed and kind == "archive" else None
+    return Mutant(kind, number, _MUTATIONS[kind](chance, data), members)
+
+
+@functools.cache
+def _digests(data: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
 
 
 def damage(chance: random.Random, data: bytes) -> bytes:
