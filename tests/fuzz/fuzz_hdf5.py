@@ -19,8 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from forked import run_forked
 from hdf5_mutations import Seed, mutate, read_corpus
@@ -28,6 +27,8 @@ from hdf5_mutations import Seed, mutate, read_corpus
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.files.archive import Section
 from dl_techniques.core.files.weights import read_weights
+
+CORPUS = Path(__file__).with_name("hdf5_mutations.py")
 
 
 def main() -> int:
@@ -60,7 +61,7 @@ def main() -> int:
 def corpus() -> list[Seed]:
     """Write the sound files in a process of their own: libhdf5 stays out of this one."""
     with tempfile.TemporaryDirectory() as name:
-        subprocess.run([sys.executable, str(HERE / "hdf5_mutations.py"), name], check=True)
+        subprocess.run([sys.executable, str(CORPUS), name], check=True)
         seeds = read_corpus(Path(name))
     for seed in seeds:
         read(seed.data)  # what the first files make the library import belongs to no case

@@ -124,7 +124,7 @@ def trailing_bytes(target: Path, canary: Path) -> Path:
     return target
 
 
-@attack("1.2 appended and prepended bytes", "belong to no member")
+@attack("1.2 appended and prepended bytes", "first bytes are not a zip's")
 def prepended_bytes(target: Path, canary: Path) -> Path:
     target.write_bytes(b"#!/bin/sh\n" + Forge().data())
     return target
@@ -149,7 +149,7 @@ def overlapping_members(target: Path, canary: Path) -> Path:
     return target
 
 
-@attack("1.2 contradicting headers", "contradicts the directory")
+@attack("1.2 contradicting headers", "is damaged")
 def contradicting_names(target: Path, canary: Path) -> Path:
     data = bytearray(Forge().data())
     data[30:43] = b"METADATA.JSON"
@@ -163,7 +163,7 @@ def truncated(target: Path, canary: Path) -> Path:
     return target
 
 
-@attack("1.4 empty", "truncated: it is empty")
+@attack("1.4 empty", "is truncated")
 def empty(target: Path, canary: Path) -> Path:
     target.write_bytes(b"")
     return target
@@ -175,7 +175,7 @@ def not_a_zip(target: Path, canary: Path) -> Path:
     return target
 
 
-@attack("1.4 damaged", "does not match its checksum")
+@attack("1.4 damaged", "is damaged")
 def flipped_bit(target: Path, canary: Path) -> Path:
     data = bytearray(Forge().data())
     data[data.index(b"model.weights.h5") + 500] ^= 1

@@ -23,24 +23,30 @@ class Attack(NamedTuple):
     """What the refusal must say (a regular expression)."""
     needs_keras: bool = False
     """Whether only the loader, not the pre-flight, can see it."""
+    isolated: bool = False
+    """Whether it asks for memory or time only, which `isolated=True` bounds."""
 
 
 ATTACKS: list[Attack] = []
 
 
-def attack(row: str, says: str, *, needs_keras: bool = False) -> Callable[..., Any]:
+def attack(
+    row: str, says: str, *, needs_keras: bool = False, isolated: bool = False
+) -> Callable[..., Any]:
     def add(build: Callable[..., Any]) -> Any:
         def make(target: Path, canary: Path) -> Path:
             made = build(target, canary)
             return made if isinstance(made, Path) else made.write(target)
 
-        ATTACKS.append(Attack(build.__name__, row, make, says, needs_keras))
+        ATTACKS.append(Attack(build.__name__, row, make, says, needs_keras, isolated))
         return build
 
     return add
 
 
-def configs(row: str, says: str, **made: Callable[[Path], Any]) -> None:
+def configs(
+    row: str, says: str, *, isolated: bool = False, **made: Callable[[Path], Any]
+) -> None:
     """Attacks that are one object somewhere in an otherwise sound configuration."""
     for name, make in made.items():
 
@@ -48,7 +54,7 @@ def configs(row: str, says: str, **made: Callable[[Path], Any]) -> None:
             return Forge(make(canary))
 
         build.__name__ = name
-        attack(row, says)(build)
+        attack(row, says, isolated=isolated)(build)
 
 
 def weights(row: str, says: str, *, needs_keras: bool = False, **made: forge.Fill) -> None:

@@ -207,7 +207,8 @@ configs(
 )
 configs(
     "1.2 config-only memory",
-    "asks for|no size or seed",
+    "refused by a trial in isolation",
+    isolated=True,
     units_bomb=lambda c: sequential(dense(15000), dense(15000, 15000, label="dense_1")),
     embedding_bomb=lambda c: sequential(
         layer("Embedding", {"input_dim": 10**6, "output_dim": 10**4})
@@ -241,13 +242,17 @@ configs(
             "metrics": [keras_object("keras.metrics", "MeanIoU", {"num_classes": 10**5})]
         }
     ),
+)
+configs(
+    "1.2 numbers beyond every size",
+    "no size or seed",
     huge_integer=lambda c: sequential(
         {**dense(), "build_config": {"input_shape": [None, 1 << 70]}}
     ),
 )
 configs(
     "1.2 what is not a model",
-    "not the configuration|something else than a text",
+    "not the configuration|must be strings|must be its name",
     config_is_a_list=lambda c: [],
     config_without_class=lambda c: {"config": {}},
     class_is_a_number=lambda c: sequential({**dense(), "class_name": 7}),
@@ -259,7 +264,7 @@ def _constant(name: str, **config: Any) -> Any:
     return {"class_name": name, "config": config}
 
 
-@attack("1.2 config-only memory", "asks for|Keras cannot rebuild", needs_keras=True)
+@attack("1.2 config-only memory", "refused by a trial in isolation", isolated=True)
 def units_bomb_without_shapes(target: Path, canary: Path) -> Forge:
     made = sequential(dense(20000, None), dense(20000, None, label="dense_1"))
     del made["build_config"]

@@ -34,7 +34,8 @@ SOUND = functional(
 
 configs(
     "graphs that are not followed to an end",
-    "can never be made|has no layer|too long to follow|of its own|without `args`",
+    "refused by a trial in isolation",
+    isolated=True,
     circle=lambda c: functional(d("a", output_of("b")), d("b", output_of("a"))),
     circle_of_one=lambda c: functional(d("b", output_of("b"))),
     call_that_is_not_there=lambda c: functional(d("a", output_of("i")), d("b", output_of("a", 1))),
@@ -48,7 +49,8 @@ configs(
 )
 configs(
     "calls that are carried out while loading",
-    "carried out at once",
+    "refused by a trial in isolation",
+    isolated=True,
     call_of_a_constant=lambda c: functional(d("b", output_of("i")), repeated(CONSTANT)),
     call_of_nothing=lambda c: functional(
         d("b", output_of("i")), {**repeated(), "inbound_nodes": [{"args": [], "kwargs": {}}]}

@@ -8,4 +8,7 @@ import graph_attacks  # noqa: F401
 import weight_attacks  # noqa: F401
 from attack import ATTACKS, Attack
 
-__all__ = ["ATTACKS", "Attack"]
+IN_PROCESS = [made for made in ATTACKS if not made.isolated]
+"""Those that the process which loads them survives without isolation."""
+
+__all__ = ["ATTACKS", "IN_PROCESS", "Attack"]

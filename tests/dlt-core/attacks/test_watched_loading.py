@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_attacks import ATTACKS
+from model_attacks import IN_PROCESS
 
 HERE = Path(__file__).parent
 FUZZ = HERE.parents[1] / "fuzz"
@@ -41,14 +41,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_all_are_refused_and_none_runs(results: dict[str, Any]) -> None:
     process = results["process"]
-    others = {a.name: results[a.name] for a in ATTACKS if results[a.name]["outcome"] != "refused"}
-    slowest = max(results[attack.name]["seconds"] for attack in ATTACKS)
+    others = {a.name: results[a.name] for a in IN_PROCESS if results[a.name]["outcome"] != "refused"}
+    slowest = max(results[attack.name]["seconds"] for attack in IN_PROCESS)
     print(
-        f"\n{len(ATTACKS) - len(others)} of {len(ATTACKS)} hostile files refused on Keras "
+        f"\n{len(IN_PROCESS) - len(others)} of {len(IN_PROCESS)} hostile files refused on Keras "
         f"{process['keras']}, {process['backend']}; slowest {slowest:.2f} s"
     )
     assert others == {}
-    assert {a.name: results[a.name]["violations"] for a in ATTACKS} == {a.name: [] for a in ATTACKS}
+    assert {a.name: results[a.name]["violations"] for a in IN_PROCESS} == {a.name: [] for a in IN_PROCESS}
     assert process["canary"] is False
     assert process["floatx kept"] is True
     assert [name for name in process["left over"] if name.startswith("dl_techniques-")] == []
@@ -56,6 +56,6 @@ def test_all_are_refused_and_none_runs(results: dict[str, Any]) -> None:
 
 
 def test_each_refusal_says_why(results: dict[str, Any]) -> None:
-    wrong = {a.name: results[a.name]["text"] for a in ATTACKS
+    wrong = {a.name: results[a.name]["text"] for a in IN_PROCESS
              if not re.search(a.says, results[a.name]["text"])}  # fmt: skip
     assert wrong == {}
