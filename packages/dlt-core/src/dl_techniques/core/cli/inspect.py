@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from dl_techniques.core.cli.output import say, say_json
+from dl_techniques.core.files.isolation import Trial, try_loading
 from dl_techniques.core.files.report import ModelReport, Need, inspect_model
+from dl_techniques.core.text import size_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("file", help="a .keras file")
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="also rebuild the model, in a child process under limits on memory and time",
+    )
     parser.set_defaults(func=run)
 
 
@@ -27,11 +35,21 @@ def run(options: argparse.Namespace) -> int:
         options: The parsed arguments.
     """
     report = inspect_model(options.file)
+    # What is refused already is not rebuilt.
+    trial = try_loading(Path(options.file)) if options.rebuild and report.loadable else None
     if options.json:
-        say_json(**_record(report))
+        more = {"rebuild": _plain(trial)} if options.rebuild else {}
+        say_json(**_record(report), **more)
     else:
         say(_text(report))
-    return 0 if report.loadable else 1
+        if trial is not None:
+            say(_trial_text(trial))
+    return 0 if report.loadable and (trial is None or trial.loaded) else 1
+
+
+def _trial_text(trial: Trial) -> str:
+    cost = f"{trial.seconds:.1f} s, {size_text(trial.memory)}"
+    return f"Rebuilt in a child process: {trial.outcome} ({cost}). {trial.message}".rstrip()
 
 
 def _record(report: ModelReport) -> dict[str, Any]:
