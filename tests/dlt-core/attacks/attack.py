@@ -44,9 +44,7 @@ def attack(
     return add
 
 
-def configs(
-    row: str, says: str, *, isolated: bool = False, **made: Callable[[Path], Any]
-) -> None:
+def configs(row: str, says: str, *, isolated: bool = False, **made: Callable[[Path], Any]) -> None:
     """Attacks that are one object somewhere in an otherwise sound configuration."""
     for name, make in made.items():
 

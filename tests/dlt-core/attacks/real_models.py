@@ -40,7 +40,9 @@ def convolutional() -> Any:
 def recurrent() -> Any:
     cells = Layers.RNN([Layers.LSTMCell(3), Layers.GRUCell(2)], return_sequences=True)
     both = Layers.Bidirectional(Layers.LSTM(2, return_sequences=True))
-    return keras.Sequential([keras.Input((5, 4)), cells, both, Layers.TimeDistributed(Layers.Dense(1))])
+    return keras.Sequential(
+        [keras.Input((5, 4)), cells, both, Layers.TimeDistributed(Layers.Dense(1))]
+    )
 
 
 def attention() -> Any:
@@ -96,9 +98,12 @@ def configurations() -> Iterator[tuple[str, Any]]:
             assert make is component
     # Keras needs TensorFlow to build these.
     lookup = {"vocabulary": ["a", "b"], "idf_weights": [0.5, 1.5], "num_oov_indices": 1}
-    yield "preprocessing", forge.sequential(
-        forge.layer("StringLookup", lookup),
-        forge.layer("IntegerLookup", {"vocabulary": [1, 2]}),
-        forge.layer("Discretization", {"bin_boundaries": [0.5, 1]}),
-        forge.layer("TextVectorization", {"vocabulary": ["x"], "standardize": "lower"}),
+    yield (
+        "preprocessing",
+        forge.sequential(
+            forge.layer("StringLookup", lookup),
+            forge.layer("IntegerLookup", {"vocabulary": [1, 2]}),
+            forge.layer("Discretization", {"bin_boundaries": [0.5, 1]}),
+            forge.layer("TextVectorization", {"vocabulary": ["x"], "standardize": "lower"}),
+        ),
     )

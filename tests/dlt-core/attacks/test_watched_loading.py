@@ -41,14 +41,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_all_are_refused_and_none_runs(results: dict[str, Any]) -> None:
     process = results["process"]
-    others = {a.name: results[a.name] for a in IN_PROCESS if results[a.name]["outcome"] != "refused"}
+    others = {
+        a.name: results[a.name] for a in IN_PROCESS if results[a.name]["outcome"] != "refused"
+    }
     slowest = max(results[attack.name]["seconds"] for attack in IN_PROCESS)
     print(
         f"\n{len(IN_PROCESS) - len(others)} of {len(IN_PROCESS)} hostile files refused on Keras "
         f"{process['keras']}, {process['backend']}; slowest {slowest:.2f} s"
     )
     assert others == {}
-    assert {a.name: results[a.name]["violations"] for a in IN_PROCESS} == {a.name: [] for a in IN_PROCESS}
+    assert {a.name: results[a.name]["violations"] for a in IN_PROCESS} == {
+        a.name: [] for a in IN_PROCESS
+    }
     assert process["canary"] is False
     assert process["floatx kept"] is True
     assert [name for name in process["left over"] if name.startswith("dl_techniques-")] == []

@@ -66,13 +66,12 @@ def write_for_ever(make: Callable[[int], Save], number: int, target: Path) -> No
 
 
 def main() -> None:
-    make = forged
-    if sys.argv[1] == "keras":
+    make = {"forged": forged, "keras": real}[sys.argv[1]]
+    if make is real:
         import dl_techniques.core.files.save  # noqa: F401  # what the writers are to find imported
 
         with contextlib.suppress(ImportError):
             import tensorflow  # noqa: F401  # Keras does at its first model, wherever it finds it
-        make = real
     threads = len([*Path("/proc/self/task").iterdir()])
     assert threads == 1, f"{threads} threads: a fork could hang"
     # A writer that was killed is to be gone, and nobody waits for it.
@@ -80,7 +79,10 @@ def main() -> None:
     for line in sys.stdin:
         number, _, target = line.rstrip("\n").partition(" ")
         if not os.fork():
-            write_for_ever(make, int(number), Path(target))
+            try:
+                write_for_ever(make, int(number), Path(target))
+            finally:
+                os._exit(1)  # it must not read on in its maker's place
 
 
 if __name__ == "__main__":

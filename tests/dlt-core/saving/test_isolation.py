@@ -109,9 +109,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     given = {"Endless": crashing.Endless}
     with pytest.raises(ModelFileError, match=r"\(time\)"):
-        load_model(
-            path, custom_objects=given, isolated=True, limits=LIMITS._replace(seconds=3.0)
-        )
+        load_model(path, custom_objects=given, isolated=True, limits=LIMITS._replace(seconds=3.0))
     assert [*folder.iterdir()] == []
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from dl_techniques.core.files.report import inspect_model
 
 SAVER = Path(__file__).with_name("saver.py")
 PATHS = (str(SAVER.parents[2] / "fuzz"), str(SAVER.parent))
+START_SECONDS = 120.0
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 
 
@@ -41,9 +44,10 @@ class Writers:
             env={**os.environ, **own},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=(errors := tempfile.TemporaryFile("w+")),  # noqa: SIM115  # lives as long
             text=True,
         )
+        self._errors = errors
         self._processes: dict[int, int] = {}
 
     def __enter__(self) -> Writers:
@@ -51,30 +55,54 @@ class Writers:
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes.values():
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._maker.kill()
         self._maker.communicate()
 
     def start(self, number: int, target: Path) -> None:
         assert self._maker.stdin is not None
-        self._maker.stdin.write(f"{number} {target}\n")
-        self._maker.stdin.flush()
+        try:
+            self._maker.stdin.write(f"{number} {target}\n")
+            self._maker.stdin.flush()
+        except BrokenPipeError:
+            pytest.fail(f"the maker of writers ended: {self._last_words()}")
 
     def wait_until_ready(self, number: int) -> None:
         assert self._maker.stdout is not None
         while number not in self._processes:
-            line = self._maker.stdout.readline()
-            assert line, f"no more writers: exit code {self._maker.wait()}"
-            ready, process = map(int, line.split())
-            self._processes[ready] = process
+            # A writer that failed holds the pipe open no longer than its maker, which says so.
+            ready = select.select([self._maker.stdout], [], [], START_SECONDS)[0]
+            line = self._maker.stdout.readline() if ready else ""
+            assert line, f"no writer {number}: {self._last_words()}"
+            started, process = map(int, line.split())
+            self._processes[started] = process
+
+    def _last_words(self) -> str:
+        code = self._maker.poll()
+        self._errors.seek(0)
+        return f"exit code {code}, {self._errors.read()[-1000:]}"
 
     def kill(self, number: int) -> None:
         process = self._processes.pop(number)
-        os.kill(process, signal.SIGKILL)
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pytest.fail(f"the writer {number} died before it was killed: {self._last_words()}")
+        end = time.monotonic() + START_SECONDS
         with contextlib.suppress(ProcessLookupError):
-            while True:  # a file is looked at when its writer is gone
+            while time.monotonic() < end:  # a file is looked at when its writer is gone
                 os.kill(process, 0)
                 time.sleep(0.0005)
+            pytest.fail(f"the writer {number} does not end")
+
+
+def test_a_writer_that_dies_early_fails_the_test(tmp_path: Path) -> None:
+    with Writers("no mode of this name") as writers:
+        with pytest.raises((AssertionError, pytest.fail.Exception), match="exit code|no writer"):
+            for number in range(3):
+                writers.start(number, tmp_path / "model.keras")
+                writers.wait_until_ready(number)
 
 
 def author(target: Path) -> int:

@@ -31,6 +31,7 @@ from dl_techniques.core import (
     save_model,
 )
 from dl_techniques.core.errors import ModelFileError, ModelFileProblems
+from dl_techniques.core.files.limits import LIMITS
 
 pytestmark = [
     # A model that was compiled and never trained has no optimizer state, and Keras says so.
@@ -343,13 +344,18 @@ def test_without_compiling_its_needs_do_not_matter(tmp_path: Path) -> None:
     assert load_model(path, compile=False).count_params() == 15
 
 
-def test_weights_that_are_not_finite_load_on_request(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_refused_on_request(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model.layers[-1].bias.assign([1.0, np.nan, np.inf])
     save_model(model, tmp_path / "model.keras")
-    with pytest.raises(ModelFileError, match="finite=False"):
-        load_model(tmp_path / "model.keras")
-    loaded = load_model(tmp_path / "model.keras", finite=False)
+    with pytest.raises(ModelFileError, match="NaN or infinity") as caught:
+        load_model(tmp_path / "model.keras", finite=True)
+    assert (caught.value.member, caught.value.location) == (
+        "model.weights.h5",
+        "layers/dense/vars/1",
+    )
+    assert not inspect_model(tmp_path / "model.keras").loadable
+    loaded = load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(outputs(loaded), outputs(model))
 
 
@@ -410,15 +416,18 @@ def test_large_numbers_that_are_no_weights_are_measured(tmp_path: Path) -> None:
         del keras.saving.get_custom_objects()["saving_test>Rope"]
 
 
-def test_a_component_cannot_be_told_to_eat_the_memory(tmp_path: Path, package: str) -> None:
+def test_a_component_that_eats_the_memory_is_refused_in_isolation(
+    tmp_path: Path, package: str
+) -> None:
     install(tmp_path, package)
     shape = {"build_config": {"input_shape": [None, 4]}}
     wide = forge.component(f"{package}>Gate", "Gate", {"units": 50_000}, **shape)
     shape = {"build_config": {"input_shape": [None, 50_000]}}
     square = forge.component(f"{package}>Gate", "Gate", {"units": 50_000, "name": "b"}, **shape)
     path = Forge(forge.sequential(wide, square)).write(tmp_path / "model.keras")
-    with pytest.raises(ModelFileError, match=r"asks for 9\.3 GiB"):
-        load_model(path)
+    limits = LIMITS._replace(memory=500 << 20)
+    with pytest.raises(ModelFileError, match=r"isolation \((memory|refused)\)"):
+        load_model(path, isolated=True, limits=limits)
 
 
 def test_overwriting_is_a_choice(tmp_path: Path) -> None:
