@@ -5,6 +5,7 @@ from __future__ import annotations
 import archive_attacks  # noqa: F401 - each module adds its own
 import config_attacks  # noqa: F401
 import graph_attacks  # noqa: F401
+import resource_attacks  # noqa: F401
 import weight_attacks  # noqa: F401
 from attack import ATTACKS, Attack
 
