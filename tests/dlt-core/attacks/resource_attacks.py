@@ -6,7 +6,16 @@ import json
 from typing import Any
 
 from attack import configs
-from model_forge import called, dense, functional, keras_object, layer, output_of, policy, sequential
+from model_forge import (
+    called,
+    dense,
+    functional,
+    keras_object,
+    layer,
+    output_of,
+    policy,
+    sequential,
+)
 
 LARGE = 10**9
 
