@@ -128,7 +128,8 @@ def test_the_provenance_says_where_it_comes_from(tmp_path: Path, package: str) -
     assert said.keras == keras.version()
     assert said.backend == keras.backend.backend()
     assert said.components[f"{package}>Gate"] == (package, "1.0", f"{package}.parts:Gate")
-    assert set(said.members) == {"config.json", "metadata.json", "model.weights.h5"}
+    members = {"config.json", "dl_techniques_state.json", "metadata.json", "model.weights.h5"}
+    assert set(said.members) == members
     needs = {need.name: need for need in report.needs}
     assert needs[f"{package}>Gate"].distribution == package
     assert needs[f"{package}>Gate"].times == 3
