@@ -6,6 +6,8 @@ from dl_techniques.losses.any_loss.f1_loss import F1Loss as F1Loss
 from dl_techniques.losses.any_loss.f_beta_loss import FBetaLoss as FBetaLoss
 from dl_techniques.losses.any_loss.geometric_mean_loss import GeometricMeanLoss as GeometricMeanLoss
 from dl_techniques.losses.any_loss.jaccard import jaccard_index as jaccard_index
+from dl_techniques.losses.boxes.bbox_iou import bbox_iou as bbox_iou
+from dl_techniques.losses.boxes.bbox_nms import bbox_nms as bbox_nms
 from dl_techniques.losses.calibration.brier_score_loss import BrierScoreLoss as BrierScoreLoss
 from dl_techniques.losses.calibration.brier_spiegelhalter_loss import BrierSpiegelhalterLoss as BrierSpiegelhalterLoss
 from dl_techniques.losses.calibration.goodhart_aware_loss import GoodhartAwareLoss as GoodhartAwareLoss
@@ -16,6 +18,10 @@ from dl_techniques.losses.clustering.clustering_loss import ClusteringLoss as Cl
 from dl_techniques.losses.clustering.dec_loss import DECLoss as DECLoss
 from dl_techniques.losses.clustering.dec_targets import dec_targets as dec_targets
 from dl_techniques.losses.clustering.student_t_assignments import student_t_assignments as student_t_assignments
+from dl_techniques.losses.detection.task_aligned_assigner import task_aligned_assigner as task_aligned_assigner
+from dl_techniques.losses.detection.yolov12_object_detection_loss import YOLOv12ObjectDetectionLoss as YOLOv12ObjectDetectionLoss
+from dl_techniques.losses.multi_task.uncertainty_weighting import UncertaintyWeighting as UncertaintyWeighting
+from dl_techniques.losses.multi_task.yolov12_multi_task_loss import YOLOv12MultiTaskLoss as YOLOv12MultiTaskLoss
 from dl_techniques.losses.segmentation.boundary_loss import BoundaryLoss as BoundaryLoss
 from dl_techniques.losses.segmentation.combo_loss import ComboLoss as ComboLoss
 from dl_techniques.losses.segmentation.dice_cross_entropy_loss import DiceCrossEntropyLoss as DiceCrossEntropyLoss
@@ -58,8 +64,14 @@ __all__ = [
     "LovaszLoss",
     "SpiegelhalterZLoss",
     "TverskyLoss",
+    "UncertaintyWeighting",
+    "YOLOv12MultiTaskLoss",
+    "YOLOv12ObjectDetectionLoss",
+    "bbox_iou",
+    "bbox_nms",
     "dec_targets",
     "jaccard_index",
     "signed_distance_map",
     "student_t_assignments",
+    "task_aligned_assigner",
 ]
