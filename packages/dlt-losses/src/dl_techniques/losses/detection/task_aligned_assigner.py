@@ -77,8 +77,9 @@ def task_aligned_assigner(
         >>> anchors = np.array([[4.0, 4.0], [12.0, 4.0]])
         >>> predicted = np.array([[[0.0, 0.0, 8.0, 8.0], [8.0, 0.0, 16.0, 8.0]]])
         >>> object_, kind = np.array([[[0.0, 0.0, 8.0, 8.0]]]), np.array([[0]])
-        >>> found = task_aligned_assigner(np.full((1, 2, 1), 0.5), predicted, anchors, object_,
-        kind) >>> np.array(found.foreground).tolist()
+        >>> scores = np.full((1, 2, 1), 0.5)
+        >>> found = task_aligned_assigner(scores, predicted, anchors, object_, kind)
+        >>> np.array(found.foreground).tolist()
         [[1.0, 0.0]]
 
     References:

@@ -129,8 +129,8 @@ class YOLOv12ObjectDetectionLoss(BatchLoss):
                 f"Received: class_weights={class_weights!r}"
             )
         self.num_classes = num_classes
-        self.input_shape = input_shape
-        self.strides = strides
+        self.input_shape = list(input_shape)
+        self.strides = list(strides)
         self.reg_max = reg_max
         self.topk = topk
         self.alpha = alpha
