@@ -33,11 +33,13 @@ os.environ.setdefault("NPROC", "1")
 import keras  # after the settings above
 import numpy as np
 from layer_cases import NAMES, Case
+from specialized_cases import SPECIALIZED
 from tqdm import tqdm
 
 from dl_techniques.core import registry
 
 BACKEND = keras.backend.backend()
+CASES = {**NAMES, **SPECIALIZED}
 SAMPLE_SECONDS = 0.03
 """A sample repeats the call until it takes about as long as this."""
 
@@ -140,8 +142,33 @@ def torch_call(call: Any, weights: Any, x: Any, training: bool) -> Call:
     return lambda: torch.autograd.grad((call(x) * g).sum(), [x, *weights], allow_unused=True)
 
 
+def update_call(layer: Any, x: Any) -> Call:
+    """A compiled call in training of a layer that moves its own state, without gradients."""
+    layer(x, training=True)
+    if BACKEND == "jax":
+        import jax
+
+        state = [v.value for v in layer.non_trainable_variables]
+        compiled = jax.jit(lambda state, x: layer.stateless_call([], state, x, training=True)[1])
+        x = jax.numpy.asarray(x)
+        return lambda: jax.block_until_ready(compiled(state, x))
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        compiled = tf.function(lambda x: layer(x, training=True), jit_compile=True)
+        return lambda: [np.asarray(output) for output in compiled(x)]
+    import torch
+
+    x = torch.tensor(x)
+    return torch.no_grad()(lambda: layer(x, training=True))
+
+
 def peer_call(case: Case, x: Any, training: bool) -> Call:
     """The peer's call: torch modules on PyTorch, Keras's built-ins elsewhere."""
+    if case.host is not None:
+        function = case.host()
+        return lambda: function(x)
     if BACKEND != "torch":
         return keras_call(case.builtin(case.shape), x, training)
     declare_torchvision()
@@ -173,12 +200,19 @@ def empty_layer(training: bool) -> float:
     return 1e3 * statistics.median(sample(call, count) for _ in range(ARGUMENTS.runs))
 
 
-def measure(name: str, training: bool, runs: int, progress: Any) -> Row:
-    """Alternate ours and the peer's."""
-    case = NAMES[name]
+def calls_of(case: Case, mode: str) -> tuple[Call, Call]:
+    """Our call and the peer's, on the same input."""
     x = np.random.default_rng(0).normal(size=case.shape).astype("float32")
+    x = x if case.inputs is None else case.inputs(case.shape)
     layer = registry.load(case.id)(**case.config)
-    calls = keras_call(layer, x, training), peer_call(case, x, training)
+    training = mode == "forward+backward"
+    ours = update_call(layer, x) if mode == "update" else keras_call(layer, x, training)
+    return ours, peer_call(case, x, training)
+
+
+def measure(name: str, mode: str, runs: int, progress: Any) -> Row:
+    """Alternate ours and the peer's."""
+    calls = calls_of(CASES[name], mode)
     counts = [repetitions(call) for call in calls]
     samples = []
     for run in range(runs):
@@ -188,7 +222,6 @@ def measure(name: str, training: bool, runs: int, progress: Any) -> Row:
         progress.update()
     ours, peer = (1e3 * statistics.median(s[i] for s in samples) for i in (0, 1))
     ratio = statistics.median(a / b for a, b in samples)
-    mode = "forward+backward" if training else "forward"
     return Row(name, mode, ours, peer, ratio)
 
 
@@ -207,17 +240,14 @@ def sample(call: Call, count: int) -> float:
     return (time.process_time() - start) / count
 
 
-def profile(name: str, training: bool) -> str:
+def profile(name: str, mode: str) -> str:
     """What takes the time, ours first: torch's profiler, or the functions of Python."""
     import cProfile
     import io
     import pstats
 
-    case = NAMES[name]
-    x = np.random.default_rng(0).normal(size=case.shape).astype("float32")
-    layer = registry.load(case.id)(**case.config)
     texts = []
-    for call in (keras_call(layer, x, training), peer_call(case, x, training)):
+    for call in calls_of(CASES[name], mode):
         call()
         if BACKEND == "torch":
             from torch.profiler import profile as torch_profile
@@ -241,12 +271,13 @@ def profile(name: str, training: bool) -> str:
 def measure_all(names: list[str]) -> tuple[list[Row], list[str]]:
     """The rows of all cases, and what failed."""
     rows, failures = [], []
-    with tqdm(total=2 * len(names) * ARGUMENTS.runs, unit="run") as progress:
+    total = sum(len(CASES[name].modes) for name in names) * ARGUMENTS.runs
+    with tqdm(total=total, unit="run") as progress:
         for name in names:
             progress.set_description(name)
-            for training in (False, True):
+            for mode in CASES[name].modes:
                 try:
-                    rows.append(measure(name, training, ARGUMENTS.runs, progress))
+                    rows.append(measure(name, mode, ARGUMENTS.runs, progress))
                 except Exception as error:  # a peer that fails on a backend is a result, too
                     failures.append(f"{name}: {type(error).__name__}: {str(error)[:200]}")
     return rows, failures
@@ -256,9 +287,9 @@ def report(rows: list[Row], failures: list[str]) -> None:
     """Print the table."""
     print(f"{BACKEND}, Keras {keras.__version__}: milliseconds, and ours over the peer's")
     for row in rows:
-        peer = NAMES[row.name].peer.split(" | ")[BACKEND != "torch"]
+        peer = CASES[row.name].peer.split(" | ")[0 if BACKEND == "torch" else -1]
         times = f"{row.ours:9.3f} {row.peer:9.3f} {row.ratio:7.2f}"
-        print(f"{row.name:26} {row.mode:17} {times}  {peer}")
+        print(f"{row.name:26} {row.mode:17} {times}  {peer}{speed(row)}")
     for training in (False, True):
         mode = "forward+backward" if training else "forward"
         print(f"{'an empty Keras layer':26} {mode:17} {empty_layer(training):9.3f}")
@@ -266,12 +297,21 @@ def report(rows: list[Row], failures: list[str]) -> None:
         print(f"failed: {failure}")
 
 
+def speed(row: Row) -> str:
+    """Megapixels a second of a filter of images and of its peer."""
+    case = CASES[row.name]
+    if case.inputs is None:
+        return ""
+    kilopixels = case.shape[1] * case.shape[2] / 1e3
+    return f" ({kilopixels / row.ours:.1f} and {kilopixels / row.peer:.1f} megapixels/s)"
+
+
 def main() -> int:
     """Measure, print, and write what was asked for."""
-    names = ARGUMENTS.names or list(NAMES)
-    unknown = [name for name in names if name not in NAMES]
+    names = ARGUMENTS.names or list(CASES)
+    unknown = [name for name in names if name not in CASES]
     if unknown:
-        print(f"There is no case {unknown[0]!r}. The cases are {', '.join(NAMES)}.")
+        print(f"There is no case {unknown[0]!r}. The cases are {', '.join(CASES)}.")
         return 2
     rows, failures = measure_all(names)
     report(rows, failures)
@@ -287,14 +327,14 @@ def main() -> int:
     if ARGUMENTS.profile:
         for row in rows:
             if row.ratio > 1:
-                print(profile(row.name, row.mode != "forward"))
+                print(profile(row.name, row.mode))
     return 0
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; by default all")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(CASES)}; by default all")
     parser.add_argument("--runs", type=int, default=15, help="alternating runs a case")
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--compile", action="store_true", help="torch.compile on PyTorch")

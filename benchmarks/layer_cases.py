@@ -18,7 +18,9 @@ class Case(NamedTuple):
 
     `ours` makes the built layer of `id` (see `load`); `builtin` makes a Keras layer or model from
     an input shape, `torch` a torch module. `channels_first` says that the torch module wants its
-    images so.
+    images so. `host` makes a function of a NumPy array, which then is the peer on every backend.
+    `inputs` makes the input from its shape, by default normal numbers. `modes` are of "forward",
+    "forward+backward", and "update" for a call in training that has no gradient.
     """
 
     id: str
@@ -28,6 +30,9 @@ class Case(NamedTuple):
     torch: Callable[[], Any]
     peer: str
     channels_first: bool = False
+    host: Callable[[], Callable[[Any], Any]] | None = None
+    inputs: Callable[[tuple[int, ...]], Any] | None = None
+    modes: tuple[str, ...] = ("forward", "forward+backward")
 
 
 def functional(build: Callable[[Any], Any]) -> Callable[[tuple[int, ...]], Any]:

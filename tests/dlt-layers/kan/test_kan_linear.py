@@ -190,6 +190,18 @@ def test_an_extended_grid_keeps_the_function(adaptive, factor):
     assert np.abs(ops.convert_to_numpy(layer.spline_kernel)).max() > 0.5  # weights of its own
 
 
+def test_an_extended_layer_shares_nothing_with_its_origin():
+    layer = KANLinear(2, use_bias=True)
+    model = keras.Sequential([keras.Input((3,)), layer])
+    finer = keras.Sequential([keras.Input((3,)), layer.extend_grid(10)])
+    x = draw(8, 3, scale=0.4)
+    for one in (model, finer):
+        one.compile("sgd", "mse")
+        one.fit(x, draw(8, 2, seed=1), epochs=1, verbose=0)
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+    assert np.isfinite(finer.predict(x, verbose=0)).all()
+
+
 def test_an_extension_by_a_fraction_is_close():
     layer = drawn(KANLinear(3, grid_size=4), (None, 2))
     x = np.random.default_rng(3).uniform(-1, 1, (200, 2)).astype("float32")

@@ -186,6 +186,22 @@ def test_a_packed_layer_gives_the_same_and_leads_back(norm):
         other.unpack(packed)
 
 
+def test_a_packed_layer_shares_nothing_with_its_origin():
+    x = draw(8, 5)
+    layer = BitLinear(3)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    packed = layer.pack()
+    small = keras.Sequential([keras.Input((5,)), packed])
+    before = small.predict(x, verbose=0)
+    model.compile("sgd", "mse")
+    model.fit(x, np.full((8, 3), 9.0, "float32"), epochs=3, verbose=0)
+    np.testing.assert_allclose(small.predict(x, verbose=0), before, atol=1e-6)
+    assert np.abs(model.predict(x, verbose=0) - before).max() > 1e-3
+    layer.unpack(packed)
+    np.testing.assert_allclose(model.predict(x, verbose=0), before, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(small.predict(x, verbose=0), before, atol=1e-6)
+
+
 def test_only_ternary_weights_are_packed():
     layer = BitLinear(3, weight_bits=4)
     layer.build((None, 4))

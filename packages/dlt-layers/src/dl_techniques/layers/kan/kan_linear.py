@@ -330,7 +330,8 @@ class KANLinear(Layer):
             layer.grid.assign(new_knots)
         for name in ("base_kernel", "spline_scale", "bias"):
             if getattr(self, name) is not None:
-                getattr(layer, name).assign(getattr(self, name))
+                # By way of NumPy: JAX would share the buffer, and may give it up in training.
+                getattr(layer, name).assign(_host(getattr(self, name)))
         return layer
 
     def _refined(self, knots: Any, grid_size: int) -> Any:

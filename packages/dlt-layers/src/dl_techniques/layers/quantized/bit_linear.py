@@ -280,9 +280,10 @@ class BitLinear(Layer):
         layer.build((None, len(kernel)))
         _, measure = self._scaled_kernel("float32")
         layer.packed.assign(pack_ternary(kernel))
-        layer.scale.assign(measure)
+        # By way of NumPy: JAX would share the buffers, and may give them up in training.
+        layer.scale.assign(ops.convert_to_numpy(measure))
         if layer.bias is not None:
-            layer.bias.assign(self.bias)
+            layer.bias.assign(ops.convert_to_numpy(self.bias))
         if self.norm_layer is not None:
             layer.norm_layer.set_weights(self.norm_layer.get_weights())
         return layer
@@ -314,7 +315,7 @@ class BitLinear(Layer):
         scale = float(ops.convert_to_numpy(packed.scale))
         self.kernel.assign(kernel * (scale / share))
         if self.bias is not None:
-            self.bias.assign(packed.bias)
+            self.bias.assign(ops.convert_to_numpy(packed.bias))
         if self.norm_layer is not None:
             self.norm_layer.set_weights(packed.norm_layer.get_weights())
 
