@@ -26,7 +26,7 @@ from dl_techniques.layers import BitLinear
 
 SEED = 0
 WIDTH = 512
-EPOCHS = 40
+EPOCHS = 15
 BATCH = 100
 
 
@@ -44,7 +44,7 @@ def network(layer: Any) -> keras.Model:
     x = inputs
     for _ in range(2):
         x = layer(WIDTH)(keras.layers.LayerNormalization()(x))
-        x = keras.layers.Dropout(0.2)(keras.ops.relu(x))
+        x = keras.layers.Dropout(0.2)(keras.layers.ReLU()(x))
     x = layer(10)(keras.layers.LayerNormalization()(x))
     return keras.Model(inputs, x)
 
