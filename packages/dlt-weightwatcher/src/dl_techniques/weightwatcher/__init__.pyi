@@ -16,7 +16,7 @@ from dl_techniques.weightwatcher.numerics.powerlaw import PowerLawFit as PowerLa
 from dl_techniques.weightwatcher.readers.weight import Skipped as Skipped
 from dl_techniques.weightwatcher.readers.weight import SourceError as SourceError
 from dl_techniques.weightwatcher.readers.weight import Weight as Weight
-from dl_techniques.weightwatcher.result import AnalysisResult as AnalysisResult
+from dl_techniques.weightwatcher.analysis_result import AnalysisResult as AnalysisResult
 from dl_techniques.weightwatcher.result import Layer as Layer
 from dl_techniques.weightwatcher.smoothing import sharpen_model as sharpen_model
 from dl_techniques.weightwatcher.smoothing import smooth_model as smooth_model

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 
 from dl_techniques.core import Component, Example, Rejection, component
+from dl_techniques.weightwatcher.analysis_result import AnalysisResult
 from dl_techniques.weightwatcher.analyzer import analyze_model
 from dl_techniques.weightwatcher.readers.opening import open_source
 from dl_techniques.weightwatcher.readers.values import Held
 from dl_techniques.weightwatcher.readers.weight import Source, Weight
-from dl_techniques.weightwatcher.result import AnalysisResult, plain_cells
+from dl_techniques.weightwatcher.serialization import plain_cells
 
 _CHOICES = {"on": ("epoch", "batch"), "log": ("history", "csv")}
 

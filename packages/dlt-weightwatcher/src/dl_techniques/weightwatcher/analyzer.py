@@ -13,11 +13,12 @@ from typing import Any
 
 from dl_techniques.core.contract.component import component
 from dl_techniques.weightwatcher.__about__ import __version__
+from dl_techniques.weightwatcher.analysis_result import AnalysisResult
 from dl_techniques.weightwatcher.engine import Job, Work, prepare, run, subtract
 from dl_techniques.weightwatcher.readers.opening import open_source
 from dl_techniques.weightwatcher.readers.values import in_file
 from dl_techniques.weightwatcher.reference import reference_settings
-from dl_techniques.weightwatcher.result import AnalysisResult, Layer
+from dl_techniques.weightwatcher.result import Layer
 from dl_techniques.weightwatcher.row import Finding
 from dl_techniques.weightwatcher.settings import Settings
 from dl_techniques.weightwatcher.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from dl_techniques.weightwatcher.analysis_result import AnalysisResult
     from dl_techniques.weightwatcher.comparison import ComparisonResult
-    from dl_techniques.weightwatcher.result import AnalysisResult
 
 _SWITCHES: Final = {
     "mp_fit": "fit the Marchenko-Pastur law to the bulk",

@@ -11,16 +11,20 @@ from typing import Any, Final
 import numpy as np
 
 from dl_techniques.core.contract.component import component
+from dl_techniques.weightwatcher.analysis_result import AnalysisResult
 from dl_techniques.weightwatcher.analyzer import analyze_model
+from dl_techniques.weightwatcher.compared import Comparison
 from dl_techniques.weightwatcher.matrices import plan, stack_of
 from dl_techniques.weightwatcher.numerics import distances
 from dl_techniques.weightwatcher.numerics.arrays import Array
+from dl_techniques.weightwatcher.optional_columns import OVER_TRAINED, UNDER_TRAINED
 from dl_techniques.weightwatcher.pairing import partners
 from dl_techniques.weightwatcher.parts import Part
 from dl_techniques.weightwatcher.readers.opening import open_source
 from dl_techniques.weightwatcher.readers.weight import Source, Weight
-from dl_techniques.weightwatcher.result import AnalysisResult, Layer, plain, write_text
-from dl_techniques.weightwatcher.row import OVER_TRAINED, UNDER_TRAINED, analyse
+from dl_techniques.weightwatcher.result import Layer
+from dl_techniques.weightwatcher.row import analyse
+from dl_techniques.weightwatcher.serialization import plain, write_text
 from dl_techniques.weightwatcher.settings import Settings
 from dl_techniques.weightwatcher.table import number
 
@@ -39,7 +43,7 @@ _TAIL_LIMIT: Final = 256
 _LARGEST: Final = 1 << 25
 
 
-class ComparisonResult:
+class ComparisonResult(Comparison):
     """Models side by side.
 
     Attributes:
@@ -51,17 +55,7 @@ class ComparisonResult:
         unmatched: Name -> the layers that have no counterpart in the first model.
     """
 
-    def __init__(
-        self,
-        results: dict[str, AnalysisResult],
-        layers: list[dict[str, Any]],
-        models: list[dict[str, Any]],
-        unmatched: dict[str, list[str]],
-    ) -> None:
-        self.results = results
-        self.layers = layers
-        self.models = models
-        self.unmatched = unmatched
+    results: dict[str, AnalysisResult]
 
     def __repr__(self) -> str:
         lines = ["MODEL  LAYERS  MEAN ALPHA  OUTSIDE [2, 6]  ALPHA WEIGHTED"]

@@ -16,6 +16,7 @@ import numpy as np
 from dl_techniques.weightwatcher.numerics import shape
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.pareto import Tail, depths, distance, fit_tail
+from dl_techniques.weightwatcher.optional_columns import optional_columns, warning
 from dl_techniques.weightwatcher.parts import Part
 from dl_techniques.weightwatcher.settings import Settings
 
@@ -62,8 +63,6 @@ def reference_row(
         settings: What to compute.
         rng: Where randomness comes from.
     """
-    from dl_techniques.weightwatcher.row import optional_columns
-
     # The taps of a convolution are scaled by sqrt(1/2), a single one too; a matrix is not.
     factor = _POOLED_FACTOR if part.slices > 1 or part.kernel else 1.0
     slices = evals * factor
@@ -146,8 +145,6 @@ def _fit_columns(pooled: Array, tail: Tail | None) -> dict[str, Any]:
             "reason": "too few eigenvalues above 1e-5",
             "warning": "",
         }
-    from dl_techniques.weightwatcher.row import warning
-
     x = pooled[pooled > THRESHOLD]
     m = x.size - tail.start
     return {

@@ -20,8 +20,10 @@ import numpy as np
 from dl_techniques.core.atomic_write import replacing
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.readers.weight import Skipped
-from dl_techniques.weightwatcher.result import SCHEMA, AnalysisResult, Layer, write_text
+from dl_techniques.weightwatcher.result import Analysis, Layer
+from dl_techniques.weightwatcher.serialization import write_text
 
+SCHEMA: Final = 1
 _INDEX: Final = "analysis.json"
 _ROWS: Final = "layers"
 
@@ -101,7 +103,7 @@ class Store:
         except (ValueError, KeyError, TypeError, OSError):
             return None  # damaged: it is computed again
 
-    def write(self, result: AnalysisResult) -> None:
+    def write(self, result: Analysis) -> None:
         """Write a whole result.
 
         Args:
@@ -112,8 +114,8 @@ class Store:
         for layer in result:
             self.add(layer)
 
-    def read(self) -> AnalysisResult:
-        """All rows that are there.
+    def read(self) -> tuple[str, list[Layer], list[Skipped], dict[str, Any]]:
+        """The model's name, the rows that are there, what was skipped, and the options.
 
         Raises:
             ValueError: If the folder holds no analysis.
@@ -130,7 +132,7 @@ class Store:
             (layer for layer in found if layer is not None),
             key=lambda layer: int(layer["layer_id"]),
         )
-        return AnalysisResult(content["model"], layers, skipped, content["settings"])
+        return content["model"], layers, skipped, content["settings"]
 
     def _spectrum(self, longname: str) -> Array:
         loaded: Array = np.load(self._stem(longname).with_suffix(".npy"), allow_pickle=False)

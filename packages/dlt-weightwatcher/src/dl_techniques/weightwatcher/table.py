@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from dl_techniques.weightwatcher.result import AnalysisResult
+    from dl_techniques.weightwatcher.result import Analysis
 
 HEADER: Final = (
     "LAYER",
@@ -66,7 +66,7 @@ def _or_nan(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def text_table(result: AnalysisResult) -> str:
+def text_table(result: Analysis) -> str:
     """Aligned lines, then the summary and the warnings in words.
 
     Args:
@@ -78,7 +78,7 @@ def text_table(result: AnalysisResult) -> str:
     return "\n".join([*lines, "", *summary_lines(result)])
 
 
-def summary_lines(result: AnalysisResult) -> list[str]:
+def summary_lines(result: Analysis) -> list[str]:
     """The summary and the warnings, in words.
 
     Args:
@@ -111,7 +111,7 @@ def summary_lines(result: AnalysisResult) -> list[str]:
     return lines
 
 
-def html_table(result: AnalysisResult) -> str:
+def html_table(result: Analysis) -> str:
     """The same for a notebook.
 
     Args:

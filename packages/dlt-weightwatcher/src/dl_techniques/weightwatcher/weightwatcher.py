@@ -9,13 +9,13 @@ import numpy as np
 
 from dl_techniques.core.contract.component import component
 from dl_techniques.core.contract.example import Example, Rejection
+from dl_techniques.weightwatcher.analysis_result import AnalysisResult
 from dl_techniques.weightwatcher.analyzer import analyze_model, describe_model
 from dl_techniques.weightwatcher.engine import prepare
 from dl_techniques.weightwatcher.matrices import stack_of
 from dl_techniques.weightwatcher.numerics.arrays import Array
 from dl_techniques.weightwatcher.numerics.distances import linear_cka
 from dl_techniques.weightwatcher.readers.opening import open_source
-from dl_techniques.weightwatcher.result import AnalysisResult
 from dl_techniques.weightwatcher.settings import Settings
 from dl_techniques.weightwatcher.smoothing import sharpen_model, smooth_model
 

@@ -19,8 +19,8 @@ from dl_techniques.weightwatcher.numerics.marchenko_pastur import (
 from dl_techniques.weightwatcher.numerics.pareto import all_candidates
 
 if TYPE_CHECKING:
-    from dl_techniques.weightwatcher.comparison import ComparisonResult
-    from dl_techniques.weightwatcher.result import AnalysisResult, Layer
+    from dl_techniques.weightwatcher.compared import Comparison
+    from dl_techniques.weightwatcher.result import Analysis, Layer
 
 BLUE, RED, GREY, GREEN = "#2f6db3", "#c0392b", "#8a8f98", "#3a8f5c"
 MODELS: Final = ("#2f6db3", "#d97b29", "#3a8f5c", "#8e5bb0", "#b0473a", "#5a7d8c")
@@ -45,7 +45,7 @@ _MOST_CANDIDATES: Final = 1500
 _FEW_DECADES: Final = 1e3
 
 
-def draw(result: AnalysisResult, kind: str, layer: str | int | None = None) -> Any:
+def draw(result: Analysis, kind: str, layer: str | int | None = None) -> Any:
     """One figure.
 
     Args:
@@ -93,7 +93,7 @@ def esd_sheet(layers: Sequence[Layer], columns: int = 4) -> Any:
     return figure
 
 
-def depth_figure(result: AnalysisResult) -> Any:
+def depth_figure(result: Analysis) -> Any:
     """Alpha of every layer in the order of the model, with intervals where there are any.
 
     Args:
@@ -107,7 +107,7 @@ def depth_figure(result: AnalysisResult) -> Any:
     return figure
 
 
-def flow_figure(result: AnalysisResult) -> Any:
+def flow_figure(result: Analysis) -> Any:
     """Stable rank, entropy and concentration in the order of the model.
 
     Args:
@@ -130,7 +130,7 @@ def flow_figure(result: AnalysisResult) -> Any:
     return figure
 
 
-def heat_figure(result: AnalysisResult) -> Any:
+def heat_figure(result: Analysis) -> Any:
     """Layers against metrics; colours rank the layers within each metric.
 
     Args:
@@ -370,7 +370,7 @@ def _number(value: Any) -> float:
     return float(value) if _finite(value) else math.nan
 
 
-def comparison_figure(comparison: ComparisonResult) -> Any:
+def comparison_figure(comparison: Comparison) -> Any:
     """Alpha of all models, each matrix in the place of its counterpart in the first one.
 
     Args:
@@ -395,9 +395,7 @@ def comparison_figure(comparison: ComparisonResult) -> Any:
     return figure
 
 
-def _counterparts(
-    comparison: ComparisonResult, model: str, places: dict[str, int]
-) -> dict[str, int]:
+def _counterparts(comparison: Comparison, model: str, places: dict[str, int]) -> dict[str, int]:
     return {
         record["counterpart"]: places[record["longname"]]
         for record in comparison.layers

@@ -19,8 +19,8 @@ from dl_techniques.weightwatcher.report.figures import (
 from dl_techniques.weightwatcher.table import HEADER, cells, number, summary_lines
 
 if TYPE_CHECKING:
-    from dl_techniques.weightwatcher.comparison import ComparisonResult
-    from dl_techniques.weightwatcher.result import AnalysisResult
+    from dl_techniques.weightwatcher.compared import Comparison
+    from dl_techniques.weightwatcher.result import Analysis
 
 _SHEET: Final = 12
 _MOST_SPECTRA: Final = 96
@@ -78,7 +78,7 @@ _METRICS_HINT: Final = "Colours rank the matrices within each metric: dark is lo
 _RANKING_HINT: Final = "By the mean distance of alpha from [2, 6], then by alpha weighted."
 
 
-def page(results: Sequence[AnalysisResult], *, comparison: ComparisonResult | None = None) -> str:
+def page(results: Sequence[Analysis], *, comparison: Comparison | None = None) -> str:
     """The whole page.
 
     Args:
@@ -102,7 +102,7 @@ def page(results: Sequence[AnalysisResult], *, comparison: ComparisonResult | No
     return "\n".join([head, *body, "</body></html>\n"])
 
 
-def _model(result: AnalysisResult, *, with_name: bool) -> list[str]:
+def _model(result: Analysis, *, with_name: bool) -> list[str]:
     summary = result.summary
     heading = f"{result.label}: summary" if with_name else "Summary"
     parts = [f"<h2>{_text(heading)}</h2>", _tiles(summary)]
@@ -143,7 +143,7 @@ def _tiles(summary: dict[str, Any]) -> str:
     return f'<div class="tiles">{tiles}</div>'
 
 
-def _rows(result: AnalysisResult) -> Iterable[tuple[str, Sequence[str]]]:
+def _rows(result: Analysis) -> Iterable[tuple[str, Sequence[str]]]:
     for record in result.to_records():
         bad = record["status"] in {"failed", "nonfinite", "zero"}
         mark = "bad" if bad else str(record["warning"]).partition("-")[0]
@@ -164,7 +164,7 @@ def _table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> 
     return f'<div class="scroll"><table>{head}<tbody>{lines}</tbody></table></div>'
 
 
-def _spectra(result: AnalysisResult) -> list[str]:
+def _spectra(result: Analysis) -> list[str]:
     layers = [layer for layer in result if layer.esd.size > 1 and layer.esd[-1] > 0]
     if not layers:
         return []
@@ -180,7 +180,7 @@ def _spectra(result: AnalysisResult) -> list[str]:
     return parts
 
 
-def _skipped(result: AnalysisResult) -> list[str]:
+def _skipped(result: Analysis) -> list[str]:
     if not result.skipped:
         return []
     rows = [
@@ -192,7 +192,7 @@ def _skipped(result: AnalysisResult) -> list[str]:
     return [f"<h2>Left out</h2><details><summary>{count}</summary>{table}</details>"]
 
 
-def _comparison(comparison: ComparisonResult) -> list[str]:
+def _comparison(comparison: Comparison) -> list[str]:
     models = [
         (
             "",

@@ -13,10 +13,10 @@ from dl_techniques.weightwatcher.report.figures import (
     heat_figure,
     to_png,
 )
-from dl_techniques.weightwatcher.result import AnalysisResult
+from dl_techniques.weightwatcher.result import Analysis
 
 
-def write_pictures(result: AnalysisResult, folder: Path) -> list[Path]:
+def write_pictures(result: Analysis, folder: Path) -> list[Path]:
     """Write the overviews and one spectrum for each layer as PNG files.
 
     Args:
