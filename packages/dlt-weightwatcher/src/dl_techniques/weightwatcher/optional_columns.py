@@ -1,4 +1,4 @@
-"""The columns that an option asks for, and what an alpha is called, in either definition of a row."""
+"""The columns that an option asks for, in either definition of a row."""
 
 from __future__ import annotations
 
