@@ -29,15 +29,61 @@ def test_list_shows_a_table_and_json(capsys):
 
 
 def test_list_imports_neither_keras_nor_a_backend_nor_a_plugin():
-    script = (
-        "import sys; from dl_techniques.core.cli import main; code = main(['list']);"
-        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'pluggy', 'h5py'};"
-        "found = heavy & set(sys.modules);"
-        "found |= {m for m in sys.modules if m.startswith('dl_techniques.layers')};"
-        "sys.exit(f'{code} {sorted(found)}')"
-    )
-    child = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
-    assert child.stderr.decode().strip().endswith("0 []")
+    found, out = imported_by(["list"])
+    assert found == "0 []"
+    assert "dl_techniques>RMSNorm" in out
+
+
+def test_a_pipe_gets_whole_lines_whatever_columns_says():
+    command = [sys.executable, "-m", "dl_techniques.core.cli", "list", "--kind", "layer"]
+    environment = {**os.environ, "COLUMNS": "40"}
+    child = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    entries = registry.list(kind="layer")
+    lines = child.stdout.splitlines()[1:]
+    assert len(lines) == len(entries)
+    for line, entry in zip(lines, entries, strict=True):
+        assert line.startswith(f"{entry.id} ")
+        assert line.endswith(entry.summary)
+
+
+def complete(line, tmp_path):
+    """What a shell is told to complete a line with."""
+    answer = tmp_path / "answer"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_SHELL": "fish",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    command = [sys.executable, "-m", "dl_techniques.core.cli"]
+    subprocess.run(command, env=environment, check=False, capture_output=True)
+    return [word.partition("\t")[0] for word in answer.read_text().split("\n")]
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("dl-techniques li", "list"),
+        ("dl-techniques info RMSN", "RMSNorm"),
+        ("dl-techniques info dl_techniques\\>RMSN", "dl_techniques>RMSNorm"),
+        ("dl-techniques list --kind lay", "layer"),
+        ("dl-techniques list --distribution dlt-la", "dlt-layers"),
+        ("dl-techniques conformance dlt-la", "dlt-layers"),
+        ("dl-techniques list --js", "--json"),
+    ],
+)
+def test_a_shell_completes(line, word, tmp_path):
+    found = [item.replace("\\", "").strip() for item in complete(line, tmp_path)]
+    assert word in found
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell(shell, capsys):
+    assert main(["completion", shell]) == 0
+    assert "dl-techniques" in capsys.readouterr().out
 
 
 def test_info_shows_signature_docstring_and_provider(capsys):
@@ -47,13 +93,46 @@ def test_info_shows_signature_docstring_and_provider(capsys):
         assert part in text
     assert main(["info", "dl_techniques>RMSNorm", "--json"]) == 0
     component = json.loads(capsys.readouterr().out)["component"]
-    assert component["signature"].startswith("RMSNorm(axis:")
-    assert component["examples"]
+    assert component["signature"].startswith("RMSNorm(\n    axis:")
+    assert "examples" not in component
+    assert main(["info", "RMSNorm", "--json", "--examples"]) == 0
+    assert json.loads(capsys.readouterr().out)["component"]["examples"]
 
 
-def test_static_info_needs_no_import(capsys):
-    assert main(["info", "RMSNorm", "--static", "--json"]) == 0
-    assert "docstring" not in json.loads(capsys.readouterr().out)["component"]
+def imported_by(arguments):
+    """The heavy modules that a command imports in a process of its own, and its answer."""
+    script = (
+        "import sys; from dl_techniques.core.cli import main; code = main(sys.argv[1:]);"
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'pluggy', 'h5py'};"
+        "found = heavy & set(sys.modules);"
+        "found |= {m for m in sys.modules if m.startswith('dl_techniques.layers')};"
+        "sys.exit(f'{code} {sorted(found)}')"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    return child.stderr.strip().splitlines()[-1], child.stdout
+
+
+def test_info_imports_nothing_heavy():
+    found, out = imported_by(["info", "RMSNorm"])
+    assert found == "0 []"
+    assert "y = gamma * x" in out
+
+
+@pytest.mark.parametrize("name", ["RMSNorm", "GLUFFN", "DropPath", "CBAM"])
+def test_info_says_what_the_class_says(name, capsys):
+    import inspect
+
+    pytest.importorskip("keras")
+    try:
+        cls = registry.load(name)
+    except LookupError:
+        pytest.skip("not installed")
+    assert main(["info", name, "--json"]) == 0
+    component = json.loads(capsys.readouterr().out)["component"]
+    assert component["docstring"].startswith(inspect.getdoc(cls))
+    for parameter in inspect.signature(cls).parameters.values():
+        assert f"{parameter.name}" in component["signature"]
 
 
 SHY = '''
@@ -90,7 +169,7 @@ def test_info_shows_settings_that_json_has_not(site, capsys):
         'yield Example(cls, {"a": {1: [float("nan"), (2, {3}, None)], "b": Fresh(dict)}})\n'
         "        while True: yield Example(cls)",
     )
-    assert main(["info", "acme_shy>Shy", "--json"]) == 0
+    assert main(["info", "acme_shy>Shy", "--json", "--examples"]) == 0
     captured = capsys.readouterr()
     examples = json.loads(captured.out)["component"]["examples"]
     assert examples[0] == {"a": {"1": ["nan", [2, "{3}", None]], "b": "(made anew)"}}
@@ -99,13 +178,63 @@ def test_info_shows_settings_that_json_has_not(site, capsys):
     assert main(["info", "acme_shy>Shy"]) == 0
 
 
-def test_info_of_a_component_whose_examples_fail_names_it_and_the_way_around(site, capsys):
+def test_info_of_a_component_whose_examples_fail_names_it(site, capsys):
     install_shy(site, 'raise RuntimeError("boom")')
-    assert main(["info", "acme_shy>Shy"]) == 1
+    assert main(["info", "acme_shy>Shy", "--examples"]) == 1
     error = capsys.readouterr().err
-    for part in ("acme_shy 1.0", "RuntimeError: boom", "--static"):
+    for part in ("acme_shy 1.0", "RuntimeError: boom"):
         assert part in error
-    assert main(["info", "acme_shy>Shy", "--static"]) == 0
+    assert main(["info", "acme_shy>Shy"]) == 0
+
+
+def test_info_without_source_shows_the_summary(site, capsys):
+    install_shy(site, "yield Example(cls)")
+    (site.folder / "acme_shy" / "shy.py").unlink()
+    assert main(["info", "acme_shy>Shy"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "x"
+
+
+INHERITED = '''
+from dl_techniques.core import Layer, component
+
+
+class Base(Layer):
+    """Base.
+
+    Args:
+        width: How wide
+            it is.
+        depth: How deep.
+    """
+
+    def __init__(self, width, depth=2, **kwargs):
+        super().__init__(**kwargs)
+
+
+@component("acme_heir>Heir", kind="layer")
+class Heir(Base):
+    """Inherits.
+
+    Args:
+        height: How high.
+        depth: Own words.
+    """
+
+    def __init__(self, height: float = 1.0, *, depth: int = 3, **kwargs):
+        super().__init__(depth=depth, **kwargs)
+'''
+
+
+def test_info_merges_what_a_base_says(site, capsys):
+    record = {"id": "acme_heir>Heir", "kind": "layer", "object": "acme_heir.heir:Heir"}
+    site.install("acme_heir", components=[{**record, "summary": "x"}], heir=INHERITED)
+    assert main(["info", "acme_heir>Heir", "--json"]) == 0
+    component = json.loads(capsys.readouterr().out)["component"]
+    signature = "Heir(height: float = 1.0, *, depth: int = 3, width, **kwargs)"
+    assert component["signature"] == signature
+    head, _, inherited = component["docstring"].partition("Inherited arguments:\n")
+    assert "Own words." in head
+    assert inherited == "    width: How wide\n        it is."
 
 
 def test_a_terminal_that_lacks_characters_gets_escapes(site):
@@ -163,14 +292,28 @@ def test_inspect_shows_components_and_their_provider(capsys, tmp_path):
     assert answer["parameters"] == 4
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["list", "--kind", "layers"], ["info"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["list", "--kind", "layers"], ["info"]])
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     assert main(arguments) == 2
     assert "usage" in capsys.readouterr().err
 
 
-def test_help_lists_every_command(capsys):
-    assert main(["--help"]) == 0
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["lst"], "list"),
+        (["list", "--kind", "layr"], "layer"),
+        (["conformence", "x"], "conformance"),
+    ],
+)
+def test_what_was_meant(arguments, meant, capsys):
+    assert main(arguments) == 2
+    assert f"Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_lists_every_command(arguments, capsys):
+    assert main(arguments) == 0
     text = capsys.readouterr().out
     for command in ("list", "info", "inspect", "doctor", "manifest", "new", "conformance"):
         assert command in text

@@ -60,36 +60,42 @@ def test_the_table_is_aligned() -> None:
     assert not any(line.endswith(" ") for line in lines)
 
 
-@pytest.mark.parametrize("width", [1, 10, 40, 60, 80, 120, 400])
-def test_the_table_fits(width: int) -> None:
-    long = entry("N" * 60, summary="word " * 60, distribution="d" * 60)
-    wide = entry("Wide", summary="\u5e45" * 100)
-    table = Listing([long, wide, entry()]).table(width)
-    for line in table.splitlines():
-        columns = sum(2 if character == "\u5e45" else 1 for character in line)
-        assert columns <= width
-    assert len(table.splitlines()) == 4
-    if width >= 80:
-        assert "..." in table
-        assert "acme>Gate" in table
+@pytest.mark.parametrize("width", [1, 10, 40, 60, 80, 120, 400, None])
+def test_nothing_is_cut(width: int | None) -> None:
+    long = entry("N" * 60, summary="word " * 59 + "end", distribution="d" * 60)
+    table = Listing([long, entry()]).table(width)
+    for text in (long.id, f"{long.distribution} 1.2", "acme>Gate", "acme-layers 1.2"):
+        assert text in table
+    assert "..." not in table
+    assert table.count("word") == 59
+    assert len(table.splitlines()) == 3 or width is not None
 
 
-def test_the_table_has_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("width", [70, 100])
+def test_a_summary_wraps_in_its_column(width: int) -> None:
+    lines = Listing([entry(summary="word " * 59 + "end")]).table(width).splitlines()
+    assert all(len(line) <= width for line in lines)
+    start = lines[0].index("SUMMARY")
+    assert len(lines) > 3
+    for line in lines[2:]:
+        assert line[:start].strip() == ""
+        assert line[start:].startswith(("word", "end"))
+
+
+def test_where_there_is_no_room_a_summary_stands_below() -> None:
+    lines = Listing([entry(summary="word " * 9 + "end")]).table(40).splitlines()
+    row = next(number for number, line in enumerate(lines) if line.startswith("acme>Gate"))
+    assert lines[row].endswith("acme-layers 1.2")
+    assert lines[row + 1].startswith("    word")
+    assert all(len(line) <= 40 for line in lines[row + 1 :])
+
+
+def test_the_table_has_the_width_of_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     listing = Listing([entry(summary="word " * 60)])
-    for columns in (70, 90):
-        monkeypatch.setenv("COLUMNS", str(columns))
-        assert max(map(len, repr(listing).splitlines())) == columns
-
-
-def test_wide_and_combining_characters_are_aligned() -> None:
-    listing = Listing([entry("A", kind="\u5e45\u5e45"), entry("B", kind="e\u0301e\u0301e\u0301")])
-    _, wide, combining = listing.table(100).splitlines()
-
-    def column(line: str) -> int:
-        before = line[: line.index("acme-layers")]
-        return len(before) + before.count("\u5e45") - before.count("\u0301")
-
-    assert column(wide) == column(combining)
+    monkeypatch.setenv("COLUMNS", "90")
+    assert len(repr(listing).splitlines()) == 2
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert 85 < max(map(len, repr(listing).splitlines())) <= 90
 
 
 def test_marks() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dl_techniques.core.__about__ import __version__
-from dl_techniques.core.cli.output import UserError, complain, stdout_diverted
+from dl_techniques.core.cli.output import UserError, complain, did_you_mean, stdout_diverted
 
 # Command -> (module, help). A command's module is imported only when it is the one asked for:
 # `list` must cost little more than reading the entry points.
@@ -23,7 +23,9 @@ COMMANDS: Final = {
     "manifest": ("manifest", "write or check the generated manifests of a project"),
     "new": ("new", "generate a plugin: a distribution with one component"),
     "conformance": ("conformance", "run the conformance kit"),
+    "completion": ("completion", "print the script for tab completion in bash, zsh or fish"),
 }
+_COMPLETING: Final = "_ARGCOMPLETE"
 DEBUG: Final = "DL_TECHNIQUES_DEBUG"
 INTERRUPTED: Final = 130
 
@@ -75,14 +77,28 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"dl-techniques {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    completing = _COMPLETING in os.environ
+    if completing:
+        arguments = os.environ.get("COMP_LINE", "").split()[1:]
     asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, (module, help_text) in COMMANDS.items():
         command = subparsers.add_parser(name, help=help_text, description=f"{help_text}.")
         if name == asked:
             importlib.import_module(f"dl_techniques.core.cli.{module}").configure(command)
+    if completing:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)  # answers the shell and ends the process
+    if not arguments:
+        parser.print_help()  # without plugins, which are imported for those who ask only
+        raise SystemExit(0)
     help_asked = asked is None and not {"-h", "--help"}.isdisjoint(arguments)
     if help_asked or not (asked is None or asked in COMMANDS):
         _add_commands_of_plugins(subparsers)
+    if asked is not None and asked not in subparsers.choices:
+        commands = [*subparsers.choices]
+        hint = did_you_mean(asked, commands)
+        parser.error(f"there is no command {asked!r}, only {', '.join(commands)}.{hint}")
     options = parser.parse_args(arguments)
     if not callable(getattr(options, "func", None)):
         raise UserError(f"The plugin that brings the command {asked!r} gives it nothing to do.")

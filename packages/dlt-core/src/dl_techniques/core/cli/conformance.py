@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
+from dl_techniques.core.cli.completion import completes, distributions, identifiers
 from dl_techniques.core.cli.output import UserError, complain, say, say_json, stdout_diverted
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import UnknownComponent
@@ -40,7 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command's parser.
     """
-    parser.add_argument("target", help="a distribution, or the identifier of a component")
+    target = parser.add_argument("target", help="a distribution, or the identifier of a component")
+    completes(target, lambda: [*identifiers(), *distributions()])
     parser.add_argument(
         "--only", action="append", metavar="CHECK", help="only this check; may be repeated"
     )

@@ -7,10 +7,12 @@ import itertools
 import math
 from typing import Any, Final
 
+from dl_techniques.core.cli.completion import completes, identifiers
 from dl_techniques.core.cli.output import say, say_json, stdout_diverted
 from dl_techniques.core.contract.example import Fresh
 from dl_techniques.core.entry import Entry
 from dl_techniques.core.errors import ComponentError
+from dl_techniques.core.project.source import read_source
 from dl_techniques.core.registry.listing import Listing
 from dl_techniques.core.registry.registry import registry
 from dl_techniques.core.text import describe_error
@@ -24,9 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command's parser.
     """
-    parser.add_argument("id", help="identifier, alias or unique bare name")
+    identifier = parser.add_argument("id", help="identifier, alias or unique bare name")
+    completes(identifier, identifiers)
     parser.add_argument(
-        "--static", action="store_true", help="only what the manifest says; imports nothing"
+        "--examples", action="store_true", help="also its examples; imports the component"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(func=run)
@@ -39,7 +42,10 @@ def run(options: argparse.Namespace) -> int:
         options: The parsed arguments.
     """
     entry = registry.find(options.id)
-    details = {} if options.static else _details(entry)
+    source = read_source(entry)
+    details: dict[str, Any] = source._asdict() if source is not None else {}
+    if options.examples:
+        details["examples"] = _configurations(entry)
     if options.json:
         (record,) = Listing([entry]).records()
         say_json(component={**record, **details})
@@ -48,55 +54,26 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _details(entry: Entry) -> dict[str, Any]:
+def _configurations(entry: Entry) -> list[Any]:
     """What only the imported object tells."""
-    import inspect
-
     with stdout_diverted():
         target = registry.load(entry.id)
-    try:
-        with stdout_diverted():
-            examples = [_plain(dict(example.config)) for example in _examples(target)]
-        signature = f"{target.__name__}{_signature(target)}"
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # `examples` is the component's own code
-        raise ComponentError(
-            f"{entry.id} of {entry.distribution} {entry.version} cannot be shown: "
-            f"{describe_error(error)}. Without its code: dl-techniques info {entry.id!r} --static",
-            id=entry.id,
-            distribution=entry.distribution,
-        ) from error
-    documentation = inspect.getdoc(target) or ""
-    return {"signature": signature, "docstring": documentation, "examples": examples}
+        try:
+            return [_plain(dict(example.config)) for example in _examples(target)]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # `examples` is the component's own code
+            raise ComponentError(
+                f"The examples of {entry.id} of {entry.distribution} {entry.version} cannot be "
+                f"shown: {describe_error(error)}",
+                id=entry.id,
+                distribution=entry.distribution,
+            ) from error
 
 
 def _examples(target: Any) -> list[Any]:
     examples = getattr(target, "examples", None)
     return list(itertools.islice(examples(), _MOST_EXAMPLES)) if callable(examples) else []
-
-
-class _Annotation:
-    """An annotation that shows itself as it was written, without quotes."""
-
-    def __init__(self, text: object) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return str(self.text)
-
-
-def _signature(target: Any) -> Any:
-    import inspect
-
-    signature = inspect.signature(target)
-    parameters = [
-        parameter
-        if parameter.annotation is parameter.empty
-        else parameter.replace(annotation=_Annotation(parameter.annotation))
-        for parameter in signature.parameters.values()
-    ]
-    return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
 def _plain(value: Any) -> Any:
@@ -126,10 +103,11 @@ def _text(entry: Entry, details: dict[str, Any]) -> str:
     ]
     width = max(len(name) for name, value in facts if value)
     lines = [entry.id, *(f"  {name:{width}}  {value}" for name, value in facts if value)]
-    if not details:
-        return "\n".join([*lines, "", entry.summary])
-    lines += ["", details["signature"], "", details["docstring"]]
-    for config in details["examples"]:
+    if "signature" in details:
+        lines += ["", details["signature"], "", details["docstring"]]
+    else:
+        lines += ["", entry.summary]
+    for config in details.get("examples", ()):
         arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
         lines.append(f"\nExample: {entry.object.partition(':')[2]}({arguments})")
     return "\n".join(lines)

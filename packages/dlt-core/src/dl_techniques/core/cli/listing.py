@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from dl_techniques.core.cli.output import complain, say, say_json
+from dl_techniques.core.cli.completion import completes, distributions, tags
+from dl_techniques.core.cli.output import complain, one_of, say, say_json
 from dl_techniques.core.contract.identifier import KINDS
 from dl_techniques.core.registry.registry import registry
 
@@ -16,9 +16,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command's parser.
     """
-    parser.add_argument("--kind", choices=KINDS, help="only this kind", metavar="KIND")
-    parser.add_argument("--tag", help="only components with this tag")
-    parser.add_argument("--distribution", help="only components of this distribution")
+    kind = parser.add_argument("--kind", type=one_of(KINDS), help="only this kind", metavar="KIND")
+    completes(kind, lambda: KINDS)
+    completes(parser.add_argument("--tag", help="only components with this tag"), tags)
+    distribution = parser.add_argument(
+        "--distribution", help="only components of this distribution"
+    )
+    completes(distribution, distributions)
     parser.add_argument("--search", help="only components that mention all these words")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(func=run)
@@ -40,8 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         say_json(components=listing.records(), problems=[problem._asdict() for problem in problems])
         return 0
-    # A pipe has no width: whoever reads it wants whole lines.
-    say(listing.table(None if sys.stdout.isatty() else 10_000))
+    say(listing.table())
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         complain(f"{count} on the way; `dl-techniques doctor` shows them")

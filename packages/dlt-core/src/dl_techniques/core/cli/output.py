@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from dl_techniques.core.text import printable
@@ -48,3 +50,33 @@ def say_json(**answer: Any) -> None:
         **answer: The keys of the object.
     """
     print(json.dumps({"schema": SCHEMA, **answer}, indent=2))
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """Make the type of an argument that is one of several words, with a hint at the nearest.
+
+    Args:
+        choices: The words.
+    """
+
+    def parse(text: str) -> str:
+        if text in choices:
+            return text
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of {', '.join(choices)}.{did_you_mean(text, choices)}"
+        )
+
+    return parse
+
+
+def did_you_mean(text: str, choices: Sequence[str]) -> str:
+    """Return a question that names the word most like a text; empty if none is like it.
+
+    Args:
+        text: What was typed.
+        choices: What could have been.
+    """
+    import difflib
+
+    nearest = difflib.get_close_matches(text, choices, n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, overload
 
@@ -10,9 +12,9 @@ from dl_techniques.core.entry import Entry
 from dl_techniques.core.text import printable
 
 _HEADER: Final = ("ID", "KIND", "DISTRIBUTION", "SUMMARY")
-# When the table is too wide, these columns give way in this order, down to the width named.
-_GIVE_WAY: Final = ((3, 16), (2, 12), (0, 16), (1, 5))
 _GAP: Final = "  "
+_LEAST_SUMMARY: Final = 24
+"""In a narrower column than this the summary stands below its row."""
 
 
 class Listing(Sequence[Entry]):
@@ -47,17 +49,19 @@ class Listing(Sequence[Entry]):
         return self.table()
 
     def table(self, width: int | None = None) -> str:
-        """The components as aligned lines of text.
+        """The components as aligned lines of text. Summaries wrap; nothing is cut.
 
         Args:
-            width: Characters to a line; by default what the terminal has.
+            width: Characters to a line; by default what the terminal has, and no limit where the
+                output is no terminal.
         """
         if not self._entries:
             return "(no components)"
-        available = max(width or shutil.get_terminal_size().columns, 1)
+        if width is None and sys.stdout is not None and sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
         rows = [_HEADER, *(_cells(entry) for entry in self._entries)]
-        widths = _widths(rows, available)
-        return "\n".join(_cut(_line(row, widths), available).rstrip() for row in rows)
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        return "\n".join(line for row in rows for line in _lines(row, widths, width))
 
     def records(self) -> list[dict[str, Any]]:
         """The components as JSON types: the fields of `Entry`, always all of them."""
@@ -95,38 +99,17 @@ def _cells(entry: Entry) -> tuple[str, str, str, str]:
     )
 
 
-def _widths(rows: Sequence[Sequence[str]], available: int) -> list[int]:
-    widths = [max(_display_width(row[i]) for row in rows) for i in range(len(_HEADER))]
-    for column, least in _GIVE_WAY:
-        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - available
-        if excess > 0:
-            widths[column] = max(min(least, widths[column]), widths[column] - excess)
-    return widths
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    return _GAP.join(_fit(cell, width) for cell, width in zip(row, widths, strict=True))
-
-
-def _fit(text: str, width: int) -> str:
-    if _display_width(text) > width:
-        text = _cut(text, max(width - 3, 0)) + "..."[:width]
-    return text + " " * (width - _display_width(text))
-
-
-def _cut(text: str, width: int) -> str:
-    while _display_width(text) > width:
-        text = text[: -max(1, (_display_width(text) - width) // 2)]
-    return text
-
-
-def _display_width(text: str) -> int:
-    """Columns of a terminal: East Asian wide characters take two, combining marks none."""
-    if text.isascii():
-        return len(text)
-    from unicodedata import combining, east_asian_width
-
-    return sum(
-        0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1
-        for character in text
+def _lines(row: Sequence[str], widths: Sequence[int], width: int | None) -> list[str]:
+    """Return a row of the table as one line or, where that is too wide, several."""
+    first = "".join(cell.ljust(size) + _GAP for cell, size in zip(row, widths, strict=False))
+    room = None if width is None else width - len(first)
+    if room is None or len(row[3]) <= room:
+        return [(first + row[3]).rstrip()]
+    if room < _LEAST_SUMMARY:
+        indent = " " * 4
+        below = textwrap.wrap(row[3], max(width or 0, _LEAST_SUMMARY) - len(indent))
+        return [first.rstrip(), *(indent + line for line in below)]
+    indent = " " * len(first)
+    return textwrap.wrap(
+        row[3], width or 0, initial_indent=first, subsequent_indent=indent, drop_whitespace=True
     )
