@@ -23,5 +23,6 @@ for _name in (
     "copies",
     "compilation",
     "files",
+    "composition",
 ):
     importlib.import_module(f"{__name__}.{_name}")
