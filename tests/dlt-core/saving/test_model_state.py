@@ -5,18 +5,16 @@ The oracle is the model that stayed in memory.
 
 from __future__ import annotations
 
-import json
-import zipfile
-
 import keras
 import numpy as np
 import pytest
 
-from dl_techniques.core import Layer, component, load_model
+from dl_techniques.core import Layer, component, load_model, save_model
 from dl_techniques.core.contract.sublayers import walk
 from dl_techniques.core.errors import ModelFileError
-from dl_techniques.core.files.model_state import capture, exact_adapters, parse, restore
+from dl_techniques.core.files.model_state import capture, exact_adapters, restore
 from dl_techniques.core.files.rebuilt import differences, shared_between_models
+from dl_techniques.core.files.stored_state import parse
 
 RNG = np.random.default_rng(0)
 X, Y = (RNG.normal(size=(8, 8)).astype("float32") for _ in range(2))
@@ -52,16 +50,8 @@ def make():
 
 
 def reload(model, folder):
-    """Until saving and loading do so: what their text says they do."""
-    path = folder / "model.keras"
-    with exact_adapters(model):
-        keras.saving.save_model(model, path)
-    document = json.loads(json.dumps(capture(model)))
-    again = load_model(path)
-    with zipfile.ZipFile(path) as file:
-        file.extract("model.weights.h5", folder)
-    restore(again, parse(document, "the file"), folder / "model.weights.h5")
-    return again
+    save_model(model, folder / "model.keras")
+    return load_model(folder / "model.keras")
 
 
 def dense(model):

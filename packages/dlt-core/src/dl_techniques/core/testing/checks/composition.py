@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core.contract.sublayers import seed_generators, walk
-from dl_techniques.core.files import model_state
+from dl_techniques.core.files import model_state, stored_state
 from dl_techniques.core.files.rebuilt import differences
 from dl_techniques.core.testing.check import check, require
 from dl_techniques.core.testing.subject import Subject
@@ -93,7 +93,7 @@ def _reloaded(model: keras.Model) -> keras.Model:
         again = keras.models.load_model(path)
         with zipfile.ZipFile(path) as file:
             weights = Path(file.extract(_WEIGHTS, folder))
-        model_state.restore(again, model_state.parse(document, "the file"), weights)
+        model_state.restore(again, stored_state.parse(document, "the file"), weights)
     return again
 
 
