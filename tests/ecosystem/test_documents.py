@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,12 @@ def test_named_commands_and_sessions_exist(path):
     known = {*application.COMMANDS, "port", "watch", "weights"}
     for command in re.findall(r"dl-techniques ([a-z]+)", text):
         assert command in known, f"{relative(path)} names the command {command}"
+
+
+def test_the_list_of_components_is_up_to_date() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        from write_components import TARGET, page
+    finally:
+        sys.path.pop(0)
+    assert TARGET.read_text(encoding="utf-8") == page(), "run: python docs/write_components.py"

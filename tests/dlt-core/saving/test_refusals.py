@@ -270,6 +270,7 @@ def test_a_member_that_is_not_there(tmp_path: Path) -> None:
     ("limits", "says"),
     [
         (LIMITS._replace(members=2), "members"),
+        (LIMITS._replace(directory=20), "directory"),
         (LIMITS._replace(name=5), "name"),
     ],
 )

@@ -32,6 +32,7 @@ SUFFIX: Final = ".keras"
 _MEMBERS: Final = (CONFIG, METADATA, WEIGHTS, PROVENANCE, STATE)
 _LOCAL_HEADER: Final = 30  # bytes, without the name and the extra field
 _END: Final = struct.Struct("<4s4H2LH")
+_WIDE: Final = 0xFFFFFFFF
 _BLOCK: Final = 1 << 20
 _UTF8: Final = 0x800
 _SAVE_AGAIN: Final = "Save the model again with `save_model`."
@@ -219,11 +220,14 @@ class Archive:
             raise self._error(
                 "is truncated, or has bytes after its end.", hint="Fetch the file again."
             )
-        count, comment = _END.unpack(tail)[4], _END.unpack(tail)[7]
+        _, _, _, _, count, length, _, comment = _END.unpack(tail)
         if comment:
             raise self._error("is truncated: its closing comment is missing.")
         if count > self.limits.members:
             raise self._error(f"has {count} members; at most {self.limits.members} are read.")
+        # A larger archive states the length elsewhere; then the bound on reads holds.
+        if self.limits.directory < length < _WIDE:
+            raise self._error(f"has a directory of {size_text(length)}.")
 
     def _check_members(self) -> dict[str, zipfile.ZipInfo]:
         members: dict[str, zipfile.ZipInfo] = {}
