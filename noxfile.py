@@ -6,11 +6,15 @@ Without arguments the sessions that CI runs are run.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import nox
+
+sys.path.insert(0, str(Path(__file__).parent / "tests"))
+from speed import IGNORED_ONCE_TESTED, PARALLEL, XLA, XLA_OF_FLOOR, compiled_quickly
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
@@ -35,30 +39,6 @@ NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
 BETWEEN = ("-c", "constraints/between.txt")
 NOT_SLOW = ("-m", "not slow")
-XLA_OF_FLOOR = (
-    "--xla_backend_optimization_level=0",
-    "--xla_llvm_disable_expensive_passes=true",
-)
-# The last halves the time of compiling one operation, and is unknown to older ones.
-XLA = (*XLA_OF_FLOOR, "--xla_cpu_use_fusion_emitters=false")
-# Two workers; tests/conftest.py says which tests are to share one.
-PARALLEL = ("-n", "2", "--dist", "loadgroup")
-# What never touches a tensor is the same everywhere, and is tested with the first backend.
-BACKEND_FREE = (
-    "tests/dlt-core/attacks/test_attacks.py",
-    "tests/dlt-core/cli",
-    "tests/dlt-core/registry",
-    "tests/dlt-core/saving/test_atomic.py",
-    "tests/dlt-core/saving/test_fuzz.py",
-    "tests/dlt-core/saving/test_integrity.py",
-    "tests/dlt-core/saving/test_processes.py",
-    "tests/dlt-core/scan",
-    "tests/dlt-weightwatcher/arrays",
-    "tests/dlt-weights/files",
-    "tests/dlt-weights/listing",
-    "tests/ecosystem/test_sources.py",
-)
-IGNORED_ONCE_TESTED = tuple(f"--ignore={path}" for path in BACKEND_FREE)
 TEST_TOOLS = (
     "distributed",
     "huggingface_hub",
@@ -122,24 +102,13 @@ def _split(posargs: list[str]) -> tuple[list[str], list[str]]:
     return chosen or list(BACKENDS), rest
 
 
-def _compiled_quickly(session: nox.Session, flags: tuple[str, ...] = XLA) -> dict[str, str]:
-    """Compile with XLA quickly, and for JAX once for all processes: most of its time on tests.
-
-    What is measured is compiled as users compile it: `oracles` and `bench` do without.
-    """
-    return {
-        "XLA_FLAGS": " ".join(flags),
-        "JAX_COMPILATION_CACHE_DIR": str(Path(session.create_tmp()) / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-
-
 def _pytest(
     session: nox.Session, backend: str, *arguments: str, flags: tuple[str, ...] = XLA
 ) -> None:
     started = time.monotonic()
-    environment = _environment(backend) | _compiled_quickly(session, flags)
+    environment = _environment(backend) | compiled_quickly(
+        Path(session.create_tmp()) / "jax", flags
+    )
     session.run("pytest", *PARALLEL, *arguments, env=environment)
     session.log(f"{backend}: {time.monotonic() - started:.0f} s")
 
@@ -157,20 +126,22 @@ def quickstart(session: nox.Session) -> None:
     session.run("python", "examples/digits.py", *rest, env=environment)
 
 
-def _install_all_backends(session: nox.Session) -> None:
-    _install_backends(session, *BACKENDS)
+def _install_to_test(session: nox.Session, *backends: str) -> None:
+    """Install the backends that are asked for; the peers, which need them all, with all."""
+    _install_backends(session, *backends)
     session.install(*NEWEST, *TEST_TOOLS)
-    session.install(*NEWEST, "-r", "constraints/oracles.txt")
-    # Their torchvision is the one beside a CPU build of torch, so pip must not choose it.
-    session.install("--no-deps", "-r", "constraints/oracles-no-deps.txt")
+    if set(backends) == set(BACKENDS):
+        session.install(*NEWEST, "-r", "constraints/oracles.txt")
+        # Their torchvision is the one beside a CPU build of torch, so pip must not choose it.
+        session.install("--no-deps", "-r", "constraints/oracles-no-deps.txt")
     _install_workspace(session, *NEWEST)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests on the newest Keras. `-- jax -k attention` chooses backends and tests."""
+    """All tests on the newest Keras. `-- jax -k attention` installs and runs what it names."""
     chosen, rest = _split(session.posargs)
-    _install_all_backends(session)
+    _install_to_test(session, *chosen)
     for number, backend in enumerate(chosen):
         once = IGNORED_ONCE_TESTED if number else ()
         _pytest(session, backend, *NOT_SLOW, *once, *rest)
@@ -189,7 +160,7 @@ def floor(session: nox.Session) -> None:
 def oracles(session: nox.Session) -> None:
     """Compare with independent implementations and write docs/verification.md."""
     chosen, rest = _split(session.posargs)
-    _install_all_backends(session)
+    _install_to_test(session, *BACKENDS)
     report = Path(session.create_tmp()) / "verification.jsonl"
     report.unlink(missing_ok=True)
     for number, backend in enumerate(chosen):
@@ -260,7 +231,7 @@ def scaffold(session: nox.Session) -> None:
     wheels = _wheels(session)
     session.install(*NEWEST, "jax", "pytest", "--find-links", str(wheels), "dlt-core>=0.1,<1")
     folder = Path(session.create_tmp()) / "plugin"
-    session.run("python", "-c", "import shutil, sys; shutil.rmtree(sys.argv[1], True)", str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run = {"env": _environment("jax")}
     with session.chdir(folder):
@@ -275,7 +246,7 @@ def scaffold(session: nox.Session) -> None:
 def _exchange(session: nox.Session, writers: dict[str, tuple[str, dict[str, str | None]]]) -> None:
     """Write golden files in every environment, and verify those of all in every one."""
     script, folder = "tests/ecosystem/golden_files.py", Path(session.create_tmp()) / "golden"
-    session.run("python", "-c", "import shutil, sys; shutil.rmtree(sys.argv[1], True)", str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
     for name, (python, environment) in writers.items():
         target = str(folder / name)
         session.run(python, script, "export", target, env=environment, external=True)
@@ -297,7 +268,7 @@ def exchange(session: nox.Session) -> None:
     """Save every component on each backend, load it on each, compare outputs and gradients."""
     _install_backends(session, *BACKENDS)
     _install_workspace(session, *NEWEST)
-    shared = _compiled_quickly(session)
+    shared = compiled_quickly(Path(session.create_tmp()) / "jax")
     _exchange(session, {name: ("python", _environment(name) | shared) for name in BACKENDS})
 
 
@@ -316,7 +287,7 @@ def skew(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Print the ratios of benchmarks/; `-- layers UIB` chooses, KERAS_BACKEND says where."""
-    _install_all_backends(session)
+    _install_to_test(session, *BACKENDS)
     names = session.posargs[:1] or ["registry"]
     session.run("python", f"benchmarks/bench_{names[0]}.py", *session.posargs[1:])
 

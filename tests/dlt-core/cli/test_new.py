@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import importlib
+import os
 import shutil
 import subprocess
 import sys
@@ -119,3 +121,75 @@ def test_each_kind_passes_conformance(site, tmp_path):
     )
     assert child.returncode == 0, child.stdout + child.stderr
     assert child.stdout.count("component(s)") == len(KINDS)
+
+
+def into(project, *arguments):
+    return main(["new", "--into", str(project), *arguments])
+
+
+def test_a_component_is_added_to_a_project(tmp_path, monkeypatch):
+    project = create_plugin("acme-added", "loss", tmp_path)
+    assert into(project, "FancyNorm", "--family", "norms.fancy") == 0
+    folder = project / "src" / "acme_added"
+    source = (folder / "norms" / "fancy" / "fancy_norm.py").read_text()
+    assert '@component("acme_added>FancyNorm"' in source
+    assert (project / "tests" / "norms" / "fancy" / "test_fancy_norm.py").is_file()
+    assert main(["manifest", "check", str(project)]) == 0
+    monkeypatch.syspath_prepend(str(project / "src"))
+    package = importlib.import_module("acme_added")
+    assert package.FancyNorm.__module__ == "acme_added.norms.fancy.fancy_norm"
+    assert importlib.import_module("acme_added.norms").FancyNorm is package.FancyNorm
+
+
+def test_the_generated_test_passes_and_a_wrong_formula_fails_it(tmp_path):
+    project = create_plugin("acme-tried", "loss", tmp_path)
+    assert into(project, "FancyNorm") == 0
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "fancy_norm"]
+    command += ["--import-mode=importlib", "-k", "closed_form or config", str(project / "tests")]
+    environment = {**os.environ, "PYTHONPATH": f"{project}/src{os.pathsep}"}
+    run = functools.partial(
+        subprocess.run, command, capture_output=True, text=True, check=False, env=environment
+    )
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    file = project / "src" / "acme_tried" / "fancy_norm.py"
+    file.write_text(file.read_text().replace("ops.sigmoid(", "ops.tanh("))
+    done = run()
+    assert done.returncode == 1
+    assert "test_equals_the_closed_form" in done.stdout
+
+
+def test_a_workspace_keeps_its_tests_together_and_its_owners_current(tmp_path):
+    (tmp_path / "packages").mkdir()
+    project = create_plugin("acme-member", "layer", tmp_path / "packages")
+    (tmp_path / "pyproject.toml").write_text('[tool.dl_techniques]\nowners = "owners.json"\n')
+    (tmp_path / "tests" / "acme-member").mkdir(parents=True)
+    assert into(project, "FancyNorm", "--family", "norms") == 0
+    assert (tmp_path / "tests" / "acme-member" / "norms" / "test_fancy_norm.py").is_file()
+    assert "acme_member>FancyNorm" in (tmp_path / "owners.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fancy-norm"],
+        ["class"],
+        ["FancyNorm", "--family", "Norms/x"],
+        ["Gate"],
+        ["FancyNorm", "--family", ".."],
+    ],
+)
+def test_a_name_that_cannot_be_added_is_refused(arguments, tmp_path, capsys):
+    project = create_plugin("acme-kept", "layer", tmp_path)
+    before = sorted(project.rglob("*"))
+    assert into(project, *arguments) == 1
+    assert "Received" in capsys.readouterr().err
+    assert sorted(project.rglob("*")) == before
+
+
+def test_a_file_that_exists_is_kept(tmp_path, capsys):
+    project = create_plugin("acme-once", "layer", tmp_path)
+    (project / "tests" / "test_fancy_norm.py").write_text("mine")
+    assert into(project, "FancyNorm") == 1
+    assert "test_fancy_norm.py" in capsys.readouterr().err
+    assert not (project / "src" / "acme_once" / "fancy_norm.py").exists()

@@ -14,14 +14,14 @@ from typing import Final
 from dl_techniques.core.contract.identifier import FIRST_PARTY_NAMESPACE, RESERVED_NAMESPACES
 from dl_techniques.core.project.scan import Package, generate
 
-_TEMPLATES: Final = Path(__file__).parent / "templates"
+TEMPLATES: Final = Path(__file__).parent / "templates"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*")
 _LONGEST: Final = 64  # what the namespace of an identifier may have
 # A package of such a name would hide what plugins need, or its own tests.
 _NEEDED: Final = {"jax", "numpy", "pluggy", "h5py", "pytest", "tensorflow", "tests", "torch"}
 
 KINDS: Final = tuple(
-    sorted(path.name.partition(".")[0] for path in (_TEMPLATES / "components").glob("*.py.txt"))
+    sorted(path.name.partition(".")[0] for path in (TEMPLATES / "components").glob("*.py.txt"))
 )
 """The kinds that a plugin can begin with."""
 
@@ -83,14 +83,36 @@ def package_of(name: str) -> str:
     return package
 
 
-def _write(folder: Path, name: str, package: str, kind: str) -> None:
-    code = (_TEMPLATES / "components" / f"{kind}.py.txt").read_text(encoding="utf-8")
-    declared = next(
+def declared_name(code: str) -> str:
+    """Return the name of the component that a template declares.
+
+    Args:
+        code: The template.
+    """
+    return next(
         node.name
         for node in ast.parse(code.replace("$", "")).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef)
     )
-    module = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", declared).lower()
+
+
+def module_name(name: str) -> str:
+    """Return the name of the module that a class or function goes into.
+
+    Args:
+        name: The class or function.
+
+    Example:
+        >>> module_name("RMSNorm")
+        'rms_norm'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _write(folder: Path, name: str, package: str, kind: str) -> None:
+    code = (TEMPLATES / "components" / f"{kind}.py.txt").read_text(encoding="utf-8")
+    declared = declared_name(code)
+    module = module_name(declared)
     values = {"distribution": name, "package": package, "name": declared}
     for template, path in (
         ("pyproject.toml", folder / "pyproject.toml"),
@@ -100,7 +122,7 @@ def _write(folder: Path, name: str, package: str, kind: str) -> None:
         (f"components/{kind}.py", folder / "src" / package / f"{module}.py"),
         ("test_conformance.py", folder / "tests" / "test_conformance.py"),
     ):
-        text = (_TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
+        text = (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(Template(text).substitute(values), encoding="utf-8")
     (folder / "src" / package / "py.typed").touch()

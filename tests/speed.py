@@ -1,0 +1,43 @@
+"""What makes the tests fast, and nothing else: flags of compilers, caches, workers, selections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+XLA_OF_FLOOR = (
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+)
+# The last halves the time of compiling one operation, and is unknown to older ones.
+XLA = (*XLA_OF_FLOOR, "--xla_cpu_use_fusion_emitters=false")
+# Two workers; tests/conftest.py says which tests are to share one.
+PARALLEL = ("-n", "2", "--dist", "loadgroup")
+# What never touches a tensor is the same everywhere, and is tested with the first backend.
+BACKEND_FREE = (
+    "tests/dlt-core/attacks/test_attacks.py",
+    "tests/dlt-core/cli",
+    "tests/dlt-core/registry",
+    "tests/dlt-core/saving/test_atomic.py",
+    "tests/dlt-core/saving/test_fuzz.py",
+    "tests/dlt-core/saving/test_integrity.py",
+    "tests/dlt-core/saving/test_processes.py",
+    "tests/dlt-core/scan",
+    "tests/dlt-weightwatcher/arrays",
+    "tests/dlt-weights/files",
+    "tests/dlt-weights/listing",
+    "tests/ecosystem/test_sources.py",
+)
+IGNORED_ONCE_TESTED = tuple(f"--ignore={path}" for path in BACKEND_FREE)
+
+
+def compiled_quickly(cache: Path, flags: tuple[str, ...] = XLA) -> dict[str, str]:
+    """Compile with XLA quickly, and for JAX once for all processes: most of its time on tests.
+
+    What is measured is compiled as users compile it: `oracles` and `bench` do without.
+    """
+    return {
+        "XLA_FLAGS": " ".join(flags),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
