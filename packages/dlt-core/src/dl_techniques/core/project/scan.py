@@ -24,7 +24,7 @@ STUB = "__init__.pyi"
 
 _KEYWORDS = frozenset(Record._fields) - {"id", "object", "summary"}
 _CORE = __name__.partition(".")[0]
-_LAZY = "dl_techniques.core.lazy"
+_LAZY = "dl_techniques.core.lazy import exports"
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
