@@ -39,14 +39,24 @@ def streamed(metric, y, p, weight=None):
     return float(ops.convert_to_numpy(metric.result()))
 
 
-@pytest.mark.parametrize(("right", "ece", "mce"), [(True, 0.375, 0.8), (False, 0.3, 0.5)])
-def test_edges_decide_the_golden_values(right, ece, mce):
+@pytest.mark.parametrize("right", [True, False])
+def test_golden_values(right):
+    # Each alone in its bin, or with a neighbour on the same side.
     settings = {"bins": 10, "right": right}
-    assert expected_calibration_error(Y, P, **settings) == pytest.approx(ece)
-    assert expected_calibration_error(Y, P, norm="max", **settings) == pytest.approx(mce)
-    assert streamed(ExpectedCalibrationError(**settings), Y, P) == pytest.approx(ece, abs=1e-6)
-    largest = streamed(ExpectedCalibrationError(norm="max", **settings), Y, P)
-    assert largest == pytest.approx(mce, abs=1e-6)
+    for norm, expected in (("l1", 0.375), ("max", 0.8)):
+        assert expected_calibration_error(Y, P, norm=norm, **settings) == pytest.approx(expected)
+        got = streamed(ExpectedCalibrationError(norm=norm, **settings), Y, P)
+        assert got == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("right", "expected"), [(True, 0.325), (False, 0.475)])
+def test_the_closed_side_of_a_bin_decides(right, expected):
+    y, p = np.array([0, 1, 0]), np.array([0.15, 0.2, 0.0])
+    share = 2 / 3
+    settings = {"bins": 10, "right": right}
+    assert expected_calibration_error(y, p, **settings) == pytest.approx(share * expected)
+    got = streamed(ExpectedCalibrationError(**settings), y, p)
+    assert got == pytest.approx(share * expected, abs=1e-6)
 
 
 @pytest.mark.oracle

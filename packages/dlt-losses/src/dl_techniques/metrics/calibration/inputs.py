@@ -81,7 +81,7 @@ def bins_of(p: Any, bins: int, right: bool) -> Any:
         bins: Number of bins of equal width.
         right: Whether bins are (lo, hi], with 0 in the first, or [lo, hi), with 1 in the last.
     """
-    edges = np.linspace(0.0, 1.0, bins + 1)[1:-1]
+    edges = np.arange(1, bins) / bins  # 3 / 10 is the double 0.3; linspace gives its neighbour
     return np.searchsorted(edges, p, side="left" if right else "right")
 
 
@@ -93,7 +93,7 @@ def bin_members(p: Tensor, bins: int, right: bool) -> Tensor:
         bins: Number of bins of equal width.
         right: As for `bins_of`.
     """
-    edges = ops.convert_to_tensor(np.linspace(0.0, 1.0, bins + 1)[1:-1], dtype=p.dtype)
+    edges = ops.convert_to_tensor(np.arange(1, bins) / bins, dtype=p.dtype)
     above = ops.greater(p[:, None], edges) if right else ops.greater_equal(p[:, None], edges)
     index = ops.sum(ops.cast(above, "int32"), axis=-1)
     return ops.one_hot(index, bins, dtype=p.dtype)
