@@ -94,7 +94,10 @@ def test_mixed_precision_goes_on_exactly(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")  # with a scale of the loss that moves
     try:
         model = make()
-        model.compile(keras.optimizers.LossScaleOptimizer("sgd", dynamic_growth_steps=1), "mse")
+        model.compile(
+            keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), dynamic_growth_steps=1),
+            "mse",
+        )
         model.fit(X, Y, batch_size=4, verbose=0)
         again = reload(model, tmp_path)
         scales = [
