@@ -95,7 +95,9 @@ def test_mixed_precision_goes_on_exactly(tmp_path):
     try:
         model = make()
         model.compile(
-            keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), dynamic_growth_steps=1),
+            keras.optimizers.LossScaleOptimizer(
+                keras.optimizers.SGD(), initial_scale=4.0, dynamic_growth_steps=1
+            ),
             "mse",
         )
         model.fit(X, Y, batch_size=4, verbose=0)
@@ -103,7 +105,7 @@ def test_mixed_precision_goes_on_exactly(tmp_path):
         scales = [
             float(keras.ops.convert_to_numpy(m.optimizer.dynamic_scale)) for m in (model, again)
         ]
-        assert scales[0] == scales[1] != 2.0**15
+        assert scales[0] == scales[1] > 4
         losses = [m.fit(X, Y, shuffle=False, verbose=0).history["loss"] for m in (model, again)]
         assert losses[0] == losses[1]
     finally:
@@ -168,7 +170,7 @@ def test_differences_are_told_by_layer():
 
     assert pair(lambda model: None) == []
     assert "comes back trainable" in pair(freeze)[0]
-    assert "'dense'" in pair(freeze)[0]
+    assert "at 'layers/1/dense'" in pair(freeze)[0]
     assert "'int8_from_float32' and comes back with 'float32'" in pair(quantize)[0]
     assert "4 variables and comes back with 2" in pair(lambda m: dense(m)[1].enable_lora(2))[0]
 
