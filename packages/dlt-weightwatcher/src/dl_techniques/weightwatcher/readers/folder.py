@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dl_techniques.weightwatcher.readers.natural_order import natural
+from dl_techniques.weights.readers.natural_order import natural
 from dl_techniques.weightwatcher.readers.weight import SourceError
 
 _ENDS: Final = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")

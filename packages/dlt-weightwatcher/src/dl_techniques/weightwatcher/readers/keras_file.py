@@ -12,8 +12,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dl_techniques.weightwatcher.readers.hdf5 import Content, Dataset, Extent, read_content
-from dl_techniques.weightwatcher.readers.hdf5_chunks import Chunks
+from dl_techniques.weights.readers.hdf5 import Content, Dataset, Extent, read_content
+from dl_techniques.weights.readers.hdf5_chunks import Chunks
+from dl_techniques.weights.readers.limits import shown
+from dl_techniques.weights.readers.window import Window
+from dl_techniques.weights.readers.zip_archive import data_offset
 from dl_techniques.weightwatcher.readers.keras_names import (
     Facts,
     attention_equation,
@@ -22,18 +25,15 @@ from dl_techniques.weightwatcher.readers.keras_names import (
     variable_name,
 )
 from dl_techniques.weightwatcher.readers.keras_order import ordered_groups
-from dl_techniques.weightwatcher.readers.limits import shown
 from dl_techniques.weightwatcher.readers.quantized import Named, join_scale
 from dl_techniques.weightwatcher.readers.values import (
     Held,
     Mapped,
     Stored,
     Values,
-    Window,
     numpy_dtype,
 )
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError, Weight
-from dl_techniques.weightwatcher.readers.zip_member import data_offset
 
 _WEIGHTS: Final = "model.weights.h5"
 _CONFIG_LIMIT: Final = 1 << 28

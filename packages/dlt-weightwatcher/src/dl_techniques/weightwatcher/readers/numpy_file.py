@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dl_techniques.weightwatcher.readers.values import Held, Mapped, Values, Window
+from dl_techniques.weights.readers.window import Window
+from dl_techniques.weights.readers.zip_archive import data_offset
+from dl_techniques.weightwatcher.readers.values import Held, Mapped, Values
 from dl_techniques.weightwatcher.readers.weight import Skipped, SourceError
-from dl_techniques.weightwatcher.readers.zip_member import data_offset
 
 
 def read_npy(path: Path) -> tuple[dict[str, Values], list[Skipped]]:

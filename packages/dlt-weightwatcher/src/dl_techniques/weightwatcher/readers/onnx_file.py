@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from dl_techniques.weights.readers.limits import fault_of_shape, shown
 from dl_techniques.weightwatcher.readers.computed import Computed
-from dl_techniques.weightwatcher.readers.limits import fault_of_shape, shown
 from dl_techniques.weightwatcher.readers.onnx_bits import of_few_bits, unpacked
 from dl_techniques.weightwatcher.readers.onnx_names import Names, Use
 from dl_techniques.weightwatcher.readers.scaled import Scaled

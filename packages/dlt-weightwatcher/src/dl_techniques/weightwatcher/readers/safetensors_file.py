@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
-from dl_techniques.weightwatcher.readers.limits import fault_of_shape, shown
+from dl_techniques.weights.readers.limits import fault_of_shape, shown
 from dl_techniques.weightwatcher.readers.values import Mapped, Values, numpy_dtype
 from dl_techniques.weightwatcher.readers.weight import Skipped, SourceError
 

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from dl_techniques.weights.readers.limits import fault_of_shape, shown
+from dl_techniques.weights.readers.zip_archive import data_offset
 from dl_techniques.weightwatcher.readers.checkpoint import tensors_of
-from dl_techniques.weightwatcher.readers.limits import fault_of_shape, shown
 from dl_techniques.weightwatcher.readers.torch_names import ALLOWED, Tensor, Unread
 from dl_techniques.weightwatcher.readers.torch_storage import Storage
 from dl_techniques.weightwatcher.readers.values import Values
 from dl_techniques.weightwatcher.readers.weight import Skipped, SourceError
-from dl_techniques.weightwatcher.readers.zip_member import data_offset
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _PROTOCOL: Final = 1001

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from dl_techniques.weights.errors import UnreadableFile
 from dl_techniques.weightwatcher.readers.values import Values
 
 Layout = Literal["keras", "torch", "unknown"]
@@ -58,5 +59,5 @@ class Source(NamedTuple):
     """What the reader itself left out."""
 
 
-class SourceError(ValueError):
-    """The source is not a model, or a file that cannot be read."""
+SourceError = UnreadableFile
+"""The source is not a model, or a file that cannot be read."""

@@ -27,11 +27,11 @@ from pyfive.p5t import (
     P5SequenceType,
 )
 
-from dl_techniques.weightwatcher.readers.array import Array
-from dl_techniques.weightwatcher.readers.hdf5_chunks import Chunks, chunks_of
-from dl_techniques.weightwatcher.readers.limits import fault_of_shape
-from dl_techniques.weightwatcher.readers.natural_order import natural
-from dl_techniques.weightwatcher.readers.weight import SourceError
+from dl_techniques.weights.errors import UnreadableFile
+from dl_techniques.weights.readers.hdf5_chunks import Chunks, chunks_of
+from dl_techniques.weights.readers.limits import fault_of_shape
+from dl_techniques.weights.readers.natural_order import natural
+from dl_techniques.weights.readers.values import Array
 
 _DEPTH: Final = 64
 _OBJECTS: Final = 100_000
@@ -94,24 +94,24 @@ def read_content(file: Any, size: int, label: str) -> Content:
         label: How messages call it.
 
     Raises:
-        SourceError: If it is damaged, holds links, or refers to other files.
+        UnreadableFile: If it is damaged, holds links, or refers to other files.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what pyfive cannot read is accounted for below
             return _content(_Bounded(file, size), size)
-    except SourceError as error:
-        raise SourceError(f"{label}: {error}") from error
+    except UnreadableFile as error:
+        raise UnreadableFile(f"{label}: {error}") from error
     # Damage shows as AssertionError, struct.error, KeyError, RecursionError, MemoryError, ...
     except Exception as error:
         text = str(error) or type(error).__name__
-        raise SourceError(f"{label} is damaged: {text:.200}") from error
+        raise UnreadableFile(f"{label} is damaged: {text:.200}") from error
 
 
 def _content(file: _Bounded, size: int) -> Content:
     opened = _File(file)
     if opened.userblock_size:
-        raise SourceError("the file begins with a block that is no HDF5")
+        raise UnreadableFile("the file begins with a block that is no HDF5")
     content = Content([], {})
     seen: set[int] = set()
     root = opened._dataobjects
@@ -129,15 +129,15 @@ def _objects(
 ) -> Iterator[tuple[str, int, Any]]:
     """All groups and data sets, once each, by hard links only, in the order of natural names."""
     if depth > _DEPTH or len(seen) > _OBJECTS:
-        raise SourceError("the file is nested too deep or holds too much")
+        raise UnreadableFile("the file is nested too deep or holds too much")
     links = group.get_links()
     for key in sorted(links, key=natural):
         name = f"{prefix}/{key}" if prefix else key
         if len(key) > _NAME:
-            raise SourceError("the file has a name that is too long")
+            raise UnreadableFile("the file has a name that is too long")
         address = links[key]
         if not isinstance(address, int):
-            raise SourceError(f"{name} is a link to something else")
+            raise UnreadableFile(f"{name} is a link to something else")
         if address in seen:
             continue
         seen.add(address)
@@ -149,7 +149,7 @@ def _objects(
 
 def _dataset(file: _Bounded, name: str, address: int, objects: Any, size: int) -> Dataset:
     if objects.find_msg_type(_EXTERNAL_FILES) or objects.get_id_storage_params()[1] == _VIRTUAL:
-        raise SourceError(f"{name} keeps its content in another file")
+        raise UnreadableFile(f"{name} keeps its content in another file")
     declared = objects.shape
     shape = tuple(declared or ())
     attributes = objects.get_attributes()
@@ -160,7 +160,7 @@ def _dataset(file: _Bounded, name: str, address: int, objects: Any, size: int) -
         if fault is not None:
             raise ValueError(fault)
         return Dataset(name, address, shape, dtype, _place(file, objects, shape, raw, size))
-    except SourceError:
+    except UnreadableFile:
         raise
     # pyfive says of some layouts and types that it does not read them.
     except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
@@ -209,7 +209,7 @@ def _place(
         if begin == UNDEFINED_ADDRESS:
             raise ValueError("its numbers were never written")
         if begin + nbytes > size:
-            raise SourceError("the file is cut off")
+            raise UnreadableFile("the file is cut off")
         return Extent(shape, raw.str, begin)
     if layout != _COMPACT:
         raise ValueError("stored in a layout that is not read")
@@ -225,7 +225,7 @@ class _Objects(DataObjects):  # type: ignore[misc]  # of pyfive
     def _attr_value(self, ptype: Any, buf: Any, count: int, offset: int) -> Any:
         # Sequences may nest, each with a number of its own.
         if count > _ATTRIBUTE_VALUES or isinstance(ptype, P5SequenceType):
-            raise SourceError("the file has an attribute that is no text and no number")
+            raise UnreadableFile("the file has an attribute that is no text and no number")
         return super()._attr_value(ptype, buf, count, offset)
 
 
@@ -277,10 +277,10 @@ class _Bounded(io.RawIOBase):
         count = there if count < 0 else min(count, there)
         self._left -= count + _PER_READ
         if self._left < 0:
-            raise SourceError("the structure of the file is larger than the file")
+            raise UnreadableFile("the structure of the file is larger than the file")
         data: bytes = self._file.read(count)
         if data[:4] == b"BTHD" and len(data) >= _TREE_HEADER.size:
             depth = _TREE_HEADER.unpack_from(data)[1]
             if depth > _TREE_DEPTH:
-                raise SourceError(f"a tree of the file is {depth} levels deep")
+                raise UnreadableFile(f"a tree of the file is {depth} levels deep")
         return data

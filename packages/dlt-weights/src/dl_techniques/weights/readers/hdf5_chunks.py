@@ -11,7 +11,7 @@ import numpy as np
 from pyfive.btree import BTreeV1RawDataChunks
 from pyfive.core import UNDEFINED_ADDRESS
 
-from dl_techniques.weightwatcher.readers.array import Array
+from dl_techniques.weights.readers.values import Array
 
 _DEFLATE: Final = 1
 _SHUFFLE: Final = 2
