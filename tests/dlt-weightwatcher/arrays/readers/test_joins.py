@@ -373,7 +373,8 @@ def test_mxfp4_of_gpt_oss():
     blocks = RNG.integers(0, 256, (experts, outputs, groups, 16)).astype("u1")
     scales = RNG.integers(120, 130, (experts, outputs, groups)).astype("u1")
     pairs = np.stack([blocks & 15, blocks >> 4], -1).reshape(experts, outputs, groups, 32)
-    exact = pairs.view(ml_dtypes.float4_e2m1fn).astype("f8")
+    signs = np.where(pairs & 8, -1, 1)
+    exact = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])[pairs & 7] * signs
     exact = (exact * 2.0 ** (scales.astype("f8") - 127)[..., None]).reshape(experts, outputs, -1)
     name = "layers.0.mlp.experts.gate_up_proj"
     found = rows({f"{name}_blocks": blocks, f"{name}_scales": scales}, experts="each")
