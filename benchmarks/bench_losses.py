@@ -95,8 +95,23 @@ def boxes(count: int, rng: Any, batch: int | None = None) -> Any:
     return np.concatenate([corner, corner + rng.uniform(10, 140, shape)], -1).astype("float32")
 
 
+LIBRARIES: list[Any] = []
+
+
+def declare_torchvision() -> None:
+    """Declare the operators that torchvision registers at import, which a CPU build misses."""
+    import torch
+
+    if not LIBRARIES:
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        LIBRARIES.append(library)
+
+
 def dice(side: int) -> tuple[Call, Call]:
     """Dice with gradients, four classes."""
+    declare_torchvision()
     import torch
     from monai.losses import DiceLoss as Peer
 
@@ -112,6 +127,7 @@ def dice(side: int) -> tuple[Call, Call]:
 
 def calibration(count: int) -> tuple[Call, Call]:
     """Expected calibration error of ten classes."""
+    declare_torchvision()
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
