@@ -14,7 +14,14 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
-from speed import IGNORED_ONCE_TESTED, PARALLEL, XLA, XLA_OF_FLOOR, compiled_quickly
+from speed import (
+    IGNORED_ON_THE_SAME_KERAS,
+    IGNORED_ONCE_TESTED,
+    PARALLEL,
+    XLA,
+    XLA_OF_FLOOR,
+    compiled_quickly,
+)
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
@@ -143,7 +150,7 @@ def tests(session: nox.Session) -> None:
     chosen, rest = _split(session.posargs)
     _install_to_test(session, *chosen)
     for number, backend in enumerate(chosen):
-        once = IGNORED_ONCE_TESTED if number else ()
+        once = (*IGNORED_ONCE_TESTED, *IGNORED_ON_THE_SAME_KERAS) if number else ()
         _pytest(session, backend, *NOT_SLOW, *once, *rest)
 
 
