@@ -221,13 +221,6 @@ configs(
         )
     ),
     recurrent_bomb=lambda c: sequential(layer("LSTM", {"units": 30000})),
-    spectrogram_bomb=lambda c: sequential(
-        layer(
-            "MelSpectrogram",
-            {"fft_length": 10**6, "num_mel_bins": 10**6},
-            build_config={"input_shape": [None, 10**6]},
-        )
-    ),
     normalization_bomb=lambda c: sequential(
         layer(
             "Normalization",

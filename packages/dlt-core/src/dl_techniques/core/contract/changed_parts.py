@@ -9,6 +9,7 @@ are restored.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -78,7 +79,8 @@ def _changes(layer: Any) -> dict[str, Any]:
         changes["quantized"] = mode
         config = getattr(layer, "quantization_config", None)
         if config is not None:
-            changes["quantization_config"] = keras.saving.serialize_keras_object(config)
+            stored = keras.saving.serialize_keras_object(config)
+            changes["quantization_config"] = json.loads(json.dumps(stored))  # no tuples
     if getattr(layer, "lora_enabled", False):
         changes["lora_rank"] = layer.lora_rank
         alpha = getattr(layer, "lora_alpha", None)  # since Keras 3.9

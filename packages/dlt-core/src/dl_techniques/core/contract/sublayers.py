@@ -81,7 +81,8 @@ def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
     # PyTorch keeps layers apart and finds them by `__getattr__`; no property is computed here.
     names = {*stored, *(set(dir(layer)) - set(dir(type(layer))))}
     for name in sorted(names - _stored_by_keras(_kind(layer))):
-        if not name.startswith("__"):
+        # TensorFlow keeps a second list of all parts under names that begin so.
+        if not name.startswith(("__", "_self_")):
             yield name, stored[name] if name in stored else getattr(layer, name, None)
 
 
