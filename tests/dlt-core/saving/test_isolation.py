@@ -62,7 +62,7 @@ def test_an_object_without_an_address_is_the_callers_error(tmp_path: Path) -> No
 
 def test_a_refusal_of_the_child_is_a_refusal(tmp_path: Path) -> None:
     path = Forge(sequential({"class_name": "Evil", "config": {}})).write(tmp_path / "model.keras")
-    with pytest.raises(ModelFileError, match=r"isolation \(refused\).*Evil") as caught:
+    with pytest.raises(ModelFileError, match=r"(?s)isolation \(refused\).*Evil") as caught:
         load_model(path, isolated=True)
     assert caught.value.path == str(path)
     assert caught.value.hint

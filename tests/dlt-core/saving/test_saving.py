@@ -521,3 +521,33 @@ def test_a_file_of_another_format_says_so(tmp_path: Path) -> None:
     made.add("dl_techniques.json", document.encode(), external_attr=0o100600 << 16)
     with pytest.raises(ModelFileError, match="Upgrade: pip install"):
         load_model(made.write(tmp_path / "model.keras"))
+
+
+def test_weights_that_keras_leaves_out_are_never_lost_in_silence(tmp_path: Path) -> None:
+    """Keras 3.8 does not store layers in nested lists: what is not in the file is told."""
+
+    @component("saving_test>Nested", kind="layer")
+    class Nested(Layer):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.parts = [[keras.layers.Dense(4)]]
+
+        def build(self, input_shape: Any) -> None:
+            self.parts[0][0].build(input_shape)
+
+        def call(self, inputs: Any) -> Any:
+            return self.parts[0][0](inputs)
+
+    try:
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, Nested()(inputs))
+        if keras.version().startswith("3.8."):
+            with pytest.raises(ModelFileError, match="was not stored"):
+                save_model(model, tmp_path / "model.keras")
+            assert not (tmp_path / "model.keras").exists()
+        else:
+            save_model(model, tmp_path / "model.keras")
+            loaded = load_model(tmp_path / "model.keras")
+            np.testing.assert_array_equal(outputs(loaded), outputs(model))
+    finally:
+        del keras.saving.get_custom_objects()["saving_test>Nested"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 from keras import ops
-from mutants import TOKENS, Same, mutant
+from mutants import TOKENS, Dense, Same, mutant
 
 
 @mutant("calls_are_forgotten")
@@ -115,3 +115,22 @@ class LiesAboutUnknownLengths(Same):
 class TakesAMaskAndIgnoresIt(Same):
     def call(self, inputs, mask=None):
         return inputs - ops.mean(inputs, axis=1, keepdims=True)
+
+
+@mutant("composition")
+class ForgetsThatAPartWasFrozen(Dense):
+    def __init__(self, units=2, **kwargs):
+        super().__init__(units, **kwargs)
+        self.parts = [keras.layers.Dense(units, dtype=self.dtype_policy) for _ in range(3)]
+
+    def build(self, input_shape):
+        self.shape = input_shape
+        for part in self.parts:
+            part.build(input_shape)
+        self.built = True
+
+    def get_build_config(self):
+        return {"input_shape": self.shape}
+
+    def call(self, inputs):
+        return self.parts[0](inputs) + self.parts[1](inputs) + self.parts[2](inputs)

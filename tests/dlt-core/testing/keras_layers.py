@@ -107,6 +107,7 @@ CPU_KERNELS = "there is no kernel for half precision on the CPU"
 COMPILED = "compiled, its float16 product has a precision that JAX has not on the CPU"
 HALF_ATTENTION = f"on TensorFlow it scales after the product, which overflows; on JAX, {COMPILED}"
 CROP = "it claims the cropped size and does not crop at inference (keras-team/keras#21868)"
+QUANTIZED = "Keras cannot load it again once its inner layers are quantized"
 INNER_POLICY = "the wrapped layer is made outside, under the global policy, not in float64"
 
 # layer -> check -> (where, why)
@@ -119,6 +120,7 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "SpectralNormalization": {
         "exemptions_are_needed": ("", NOT_COUPLED),
         "finite_differences": ("tensorflow", INNER_POLICY),
+        "composition": ("torch", "PyTorch draws no random numbers for its quantized kernel"),
     },
     "MaxPooling3D": {
         "finite_differences": ("tensorflow", CPU_KERNELS),
@@ -140,11 +142,13 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "gradients_live": ("", KEY_BIAS),
         "mixed_policies": ("jax", COMPILED),
         "float16_range": ("jax tensorflow", HALF_ATTENTION),
+        "composition": ("", QUANTIZED),
     },
     "GroupedQueryAttention": {
         "gradients_live": ("", KEY_BIAS),
         "mixed_policies": ("jax", COMPILED),
         "float16_range": ("jax tensorflow", HALF_ATTENTION),
+        "composition": ("", QUANTIZED),
     },
     "RandomCrop": {
         "output_shape": ("", CROP),
