@@ -67,6 +67,7 @@ def test_weight_two_is_a_repeated_row_and_weight_zero_a_removed_one(example):
     assert changes or scaled == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 @pytest.mark.parametrize("example", BATCH_EXAMPLES)
 def test_masks_hide_positions_in_fit_and_evaluate(example):
     y, p = arrays(example)

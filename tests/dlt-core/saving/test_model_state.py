@@ -40,7 +40,7 @@ class Noisy(Layer):
     def call(self, x, training=False):
         x = self.drop(self.dense(x), training=training)
         if training:
-            x = x + keras.random.normal(x.shape[1:], seed=self.generators[0])
+            x = x + keras.random.normal(x.shape[1:], dtype=x.dtype, seed=self.generators[0])
         return self.out(x)
 
 

@@ -30,7 +30,8 @@ class _MaskReader(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no t
     """A layer that returns the mask of its input, or a zero."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # TensorFlow refuses the name that Keras would make of this class's.
+        super().__init__(name="mask_reader", **kwargs)
         self.supports_masking = True
         self.found = False
 

@@ -135,7 +135,7 @@ _SET_BY_KERAS: Final = frozenset(
         "test_function",
         "train_function",
     }
-    | {"add", "generated_config", "pop", "updated_config"}
+    | {"add", "generated_config", "pop", "unrolled_steps_per_execution", "updated_config"}
 )
 _taken: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
 

@@ -111,14 +111,15 @@ class UncertaintyWeighting(Layer):
         unknown = sorted(set(losses) - set(names))
         if unknown or not losses:
             raise ValueError(f"`losses` must be of the tasks {names}. Received: {sorted(losses)}")
-        s = ops.clip(ops.cast(self.log_variances, "float32"), -_LIMIT, _LIMIT)
+        s = ops.clip(upcast(ops.convert_to_tensor(self.log_variances)), -_LIMIT, _LIMIT)
         total: Any = 0.0
         for index, (name, kind) in enumerate(self.tasks.items()):
             if name in losses:
                 factor = 0.5 if kind == "regression" else 1.0
-                own = s[index]
+                loss = upcast(losses[name])
+                own = ops.cast(s[index], loss.dtype)
                 penalty = own if self.penalty == "log" else ops.softplus(own)
-                total = total + factor * ops.exp(-own) * upcast(losses[name]) + 0.5 * penalty
+                total = total + factor * ops.exp(-own) * loss + 0.5 * penalty
         return ops.cast(total, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
