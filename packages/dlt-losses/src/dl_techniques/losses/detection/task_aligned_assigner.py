@@ -94,7 +94,9 @@ def task_aligned_assigner(
     classes = ops.cast(ops.convert_to_tensor(true_classes), "int32")
     sides = true_boxes[..., 2:] - true_boxes[..., :2]
     valid = ops.logical_and(ops.greater_equal(classes, 0), ops.all(ops.greater(sides, 0), axis=-1))
-    kinds = ops.one_hot(ops.maximum(classes, 0), scores.shape[-1], dtype="float32")
+    # Unlike `one_hot`, whose backends differ in what they do with numbers out of range.
+    kinds = ops.equal(classes[..., None], ops.arange(scores.shape[-1], dtype="int32"))
+    kinds = ops.cast(kinds, "float32")
     inside = _inside(anchors, true_boxes, min_box_size)
     candidate = inside * ops.cast(valid, "float32")[..., None]
     if anchor_mask is not None:

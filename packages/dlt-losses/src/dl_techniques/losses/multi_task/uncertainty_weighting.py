@@ -64,7 +64,8 @@ class UncertaintyWeighting(Layer):
         >>> from keras import ops
         >>> from dl_techniques.losses import UncertaintyWeighting
         >>> weighting = UncertaintyWeighting({"depth": "regression", "label": "classification"})
-        >>> float(weighting({"depth": ops.array(2.0), "label": ops.array(3.0)}))
+        >>> total = weighting({"depth": ops.array(2.0), "label": ops.array(3.0)})
+        >>> float(ops.convert_to_numpy(total))
         4.0
 
     References:
