@@ -26,7 +26,7 @@ from dl_techniques.core.files.known_components import installed_and_declared
 from dl_techniques.core.files.limits import LIMITS
 from dl_techniques.core.files.load import open_model
 from dl_techniques.core.files.provenance import Origin, Provenance
-from dl_techniques.core.files.rebuilt import differences, shared_between_models
+from dl_techniques.core.files.rebuilt import differences, lost_values, shared_between_models
 from dl_techniques.core.registry.registry import registry
 
 
@@ -123,7 +123,7 @@ def _require_same(model: Any, file: Path, label: str) -> None:
         if not shared:
             raise
         raise _different(shared, label) from error
-    problems = differences(model, again)
+    problems = differences(model, again) or lost_values(model, again)
     if problems:
         raise _different(problems, label)
 
