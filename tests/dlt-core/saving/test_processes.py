@@ -59,6 +59,7 @@ class Writers:
                 os.kill(process, signal.SIGKILL)
         self._maker.kill()
         self._maker.communicate()
+        self._errors.close()
 
     def start(self, number: int, target: Path) -> None:
         assert self._maker.stdin is not None
