@@ -1,4 +1,4 @@
-"""Mutated model files, three classes of them, each decided by its number alone."""
+"""Mutated model files, four classes of them, each decided by its number alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import model_forge as forge
 import numpy as np
 from model_forge import Forge, component, dense, function, keras_object, layer, sequential
 
-CLASSES = ("archive", "config", "weights")
+CLASSES = ("archive", "config", "weights", "state")
+STATE = "dl_techniques_state.json"
 
 
 class Mutant(NamedTuple):
@@ -45,10 +46,19 @@ def seeds(folder: Path) -> list[tuple[bytes, bool]]:
         forge.called(dense(), "b", forge.output_of("a")),
         forge.called(dense(4), "a", forge.output_of("i"), forge.output_of("b")),
     )
+    random = sequential(layer("Dropout", {"rate": 0.5, "seed": 1}), dense())
+    state = {
+        "format": 1,
+        "layers": {
+            "layers/0": {"seeds": {"seed_generator": [1, 2]}},
+            "layers/1": {"autocast": False},
+        },
+    }
     files = [
         Forge(),
         Forge(graph),
         Forge(compiled, _chunked),
+        Forge(random).add(STATE, json.dumps(state).encode()),
         Forge(vocabulary, _halves).add("assets/layers/string_lookup/vocabulary.txt", b"a\nb"),
     ]
     plain = [(made.data(), False) for made in files]
@@ -81,7 +91,7 @@ def mutant(number: int, bases: list[tuple[bytes, bool]], kinds: Any = CLASSES) -
     """The mutant of a number; the classes take turns."""
     kind = kinds[number % len(kinds)]
     chance = random.Random(f"{kind} {number}")
-    data, sealed = chance.choice(bases)
+    data, sealed = chance.choice([b for b in bases if kind != "state" or _digests(b[0]).get(STATE)])
     members = _digests(data) if sealed and kind == "archive" else None
     return Mutant(kind, number, _MUTATIONS[kind](chance, data), members)
 
@@ -137,14 +147,18 @@ _KEYS = (
 )  # fmt: skip
 
 
-def _tree(chance: random.Random, data: bytes) -> bytes:
+def _tree(chance: random.Random, data: bytes, member: str = "config.json") -> bytes:
     def change(text: bytes) -> bytes:
         document = json.loads(text)
         for _ in range(chance.choice((1, 1, 2, 3, 8))):
             document = _change(chance, document)
         return json.dumps(document).encode()
 
-    return _rezip(data, "config.json", change)
+    return _rezip(data, member, change)
+
+
+def _state(chance: random.Random, data: bytes) -> bytes:
+    return _tree(chance, data, STATE)
 
 
 def _change(chance: random.Random, document: Any) -> Any:
@@ -201,4 +215,4 @@ def _rezip(data: bytes, name: str, change: Any) -> bytes:
     return buffer.getvalue()
 
 
-_MUTATIONS = {"archive": damage, "config": _tree, "weights": _payload}
+_MUTATIONS = {"archive": damage, "config": _tree, "weights": _payload, "state": _state}

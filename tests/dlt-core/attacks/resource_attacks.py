@@ -8,6 +8,7 @@ from typing import Any
 from attack import configs
 from model_forge import (
     called,
+    component,
     dense,
     functional,
     keras_object,
@@ -70,6 +71,14 @@ def stacked_cells() -> Any:
     return sequential(layer("RNN", recurrent, build_config={"input_shape": [None, 5, 4]}))
 
 
+def composed() -> Any:
+    """A block that is told to repeat its part."""
+    shape = {"build_config": {"input_shape": [None, 8, 8, 4]}}
+    config = {"filters": 4, "n": LARGE, "dtype": policy()}
+    block = component("dl_techniques>C3k2Block", "C3k2Block", config, **shape)
+    return sequential(layer("Reshape", {"target_shape": [8, 8, 4]}), block, inputs=256)
+
+
 def nested_cycle() -> Any:
     """A model inside a model whose two layers wait for each other, named without modules."""
     inner = functional(
@@ -123,6 +132,7 @@ configs(
     ),
     unstack_into_millions=lambda c: operation("core", "Unstack", num=20_000_000, axis=0),
     nested_cycle=lambda c: nested_cycle(),
+    count_in_a_composed_block=lambda c: composed(),
     backtracking_pattern=lambda c: backtracking(),
     thousands_of_layers=lambda c: many_layers(),
 )

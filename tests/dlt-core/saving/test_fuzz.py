@@ -121,8 +121,8 @@ def test_what_distributions_say_of_themselves() -> None:
 
 
 def test_the_loader_on_what_the_reader_accepts() -> None:
-    kinds = ("--kind", "config", "--kind", "weights")
-    report = fuzz("--count", "200", "--start", "1000000", *kinds, "--load")
+    kinds = ("--kind", "config", "--kind", "weights", "--kind", "state")
+    report = fuzz("--count", "300", "--start", "1000000", *kinds, "--load")
     assert report["violations"] == []
     assert report["slowest"] < 5
-    assert all(report["counts"][f"{kind}: loaded"] > 2 for kind in ("config", "weights"))
+    assert all(report["counts"][f"{kind}: loaded"] > 2 for kind in ("config", "weights", "state"))

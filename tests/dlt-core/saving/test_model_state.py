@@ -213,3 +213,13 @@ def test_what_is_missing_and_what_is_new_is_named():
     other = keras.Model(inputs, keras.layers.ReLU()(inputs))
     plain = keras.Model(inputs, keras.layers.Dense(8)(inputs))
     assert "comes back as a ReLU" in differences(plain, other)[0]
+
+
+@pytest.mark.parametrize("seed", [(2**64 - 1, -5), (2**63, 1), (-(2**63), 3)])
+def test_seeds_keep_their_lower_bits(seed):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+    layers = {"layers/0": {"seeds": {"seed_generator": list(seed)}}}
+    state = parse({"format": 1, "layers": layers}, "the file")
+    restore(model, state)
+    found = keras.ops.convert_to_numpy(model.layers[0].seed_generator.state)
+    assert [int(value) % 2**32 for value in found] == [value % 2**32 for value in seed]

@@ -142,5 +142,7 @@ def _seed(generator: Any) -> list[int]:
 
 
 def _assign_seed(generator: Any, seed: tuple[int, int]) -> None:
-    value = np.array(seed).astype(keras.backend.standardize_dtype(generator.state.dtype))
-    generator.state.assign(value)
+    # Backends have seeds of other widths and signs; the lower bits are what they share.
+    bits = np.array([number % (1 << 64) for number in seed], "uint64")
+    dtype = keras.backend.standardize_dtype(generator.state.dtype)
+    generator.state.assign(bits.astype(dtype))
