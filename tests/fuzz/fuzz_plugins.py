@@ -80,7 +80,7 @@ def run(count: int, start: int) -> dict[str, Any]:
             chance = random.Random(f"{kind} {number}")
             files[kind].write_bytes(damage(chance, sound[kind]))
             seen.clear()
-            tried = time.perf_counter()
+            tried = time.process_time()
             try:
                 listed, problems = look(Registry([name]))
             except BaseException as error:  # the question is whether there is any
@@ -88,7 +88,7 @@ def run(count: int, start: int) -> dict[str, Any]:
             else:
                 violations += [f"{kind} {number}: {event}" for event in seen]
                 counts[f"{kind}: {outcome(listed, problems)}"] += 1
-            seconds = time.perf_counter() - tried
+            seconds = time.process_time() - tried
             slowest = max(slowest, seconds)
             if seconds > LONGEST_SECONDS:
                 violations.append(f"{kind} {number}: too slow")

@@ -47,7 +47,7 @@ def test_all_are_refused_and_none_runs(results: dict[str, Any]) -> None:
     slowest = max(results[attack.name]["seconds"] for attack in IN_PROCESS)
     print(
         f"\n{len(IN_PROCESS) - len(others)} of {len(IN_PROCESS)} hostile files refused on Keras "
-        f"{process['keras']}, {process['backend']}; slowest {slowest:.2f} s"
+        f"{process['keras']}, {process['backend']}; slowest {slowest:.2f} s of CPU time"
     )
     assert others == {}
     assert {a.name: results[a.name]["violations"] for a in IN_PROCESS} == {
@@ -56,7 +56,7 @@ def test_all_are_refused_and_none_runs(results: dict[str, Any]) -> None:
     assert process["canary"] is False
     assert process["floatx kept"] is True
     assert [name for name in process["left over"] if name.startswith("dl_techniques-")] == []
-    assert slowest < 5
+    assert slowest < 20  # a bound against hanging
 
 
 def test_each_refusal_says_why(results: dict[str, Any]) -> None:

@@ -93,12 +93,12 @@ def test_mutated_files(tmp_path, suffix):
         warnings.simplefilter("error")
         for _ in range(FILES):
             path.write_bytes(mutate(rng, sound))
-            started = time.monotonic()
+            started = time.process_time()
             try:
                 file = W.open(path, allow_stubs=True)
                 [array.tobytes() for array in file.values()]
             except W.UnreadableFile:
                 refused += 1
-            slowest = max(slowest, time.monotonic() - started)
+            slowest = max(slowest, time.process_time() - started)
     assert slowest < SECONDS  # a bound against hanging, not a measurement
     assert 0 < refused < FILES
