@@ -50,13 +50,22 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-# After so many tests the compiled functions of JAX are dropped.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let a test search its own objects alone for garbage.
+
+    Keras collects garbage for every variable that it deletes, each time it quantizes a layer.
+    """
+    gc.freeze()
+
+
+# After so many tests garbage is collected, and the compiled functions of JAX are dropped.
 KEPT_TESTS = 100
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Keep a long run on JAX within memory.
+    """Keep a long run within memory.
 
     JAX keeps every function that it ever compiled; and of what compiling freed, glibc gives
     nothing back of its own accord (1.3 GB of 1.4 after the checks of one convolutional block).
@@ -64,15 +73,19 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """
     count = item.config.stash.setdefault(_COUNT, 0) + 1
     same = nextitem is not None and _component(item) and _component(item) == _component(nextitem)
-    drop = count >= KEPT_TESTS and not same and "jax" in sys.modules
+    drop = count >= KEPT_TESTS and not same
     item.config.stash[_COUNT] = 0 if drop else count
-    if drop:
+    if not drop:
+        return
+    if "jax" in sys.modules:
         import jax
 
         jax.clear_caches()
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-        if trim is not None:
-            trim(0)
+    gc.unfreeze()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 # Keras imports these wherever they are installed, which is half of the time of a short process.
