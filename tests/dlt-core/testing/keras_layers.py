@@ -120,7 +120,7 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "SpectralNormalization": {
         "exemptions_are_needed": ("", NOT_COUPLED),
         "finite_differences": ("tensorflow", INNER_POLICY),
-        "composition": ("torch", "PyTorch draws no random numbers for its quantized kernel"),
+        "composition": ("", "it draws random numbers in the dtype of a quantized kernel"),
     },
     "MaxPooling3D": {
         "finite_differences": ("tensorflow", CPU_KERNELS),
