@@ -157,7 +157,10 @@ def operations(path: str, tree: ast.Module) -> dict[str, dict[str, Any]]:
 
 
 def parameters(node: ast.ClassDef) -> dict[str, Any]:
-    """The constructor's own parameters with their defaults, where these are literals."""
+    """The constructor's own parameters with their defaults, where these are literals.
+
+    A constructor with `**kwargs` takes a `name` as well: all bases of Keras have one.
+    """
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             names = item.args.args[1:]
@@ -165,7 +168,8 @@ def parameters(node: ast.ClassDef) -> dict[str, Any]:
             defaults: list[ast.expr | None] = [*[None] * missing, *item.args.defaults]
             pairs = [*zip(names, defaults, strict=True)]
             pairs += zip(item.args.kwonlyargs, item.args.kw_defaults, strict=True)
-            return {name.arg: literal(default) for name, default in pairs}
+            inherited = {"name": None} if item.args.kwarg else {}
+            return inherited | {name.arg: literal(default) for name, default in pairs}
     return {}
 
 
