@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,37 @@ def weights_of_text(target: Path, canary: Path) -> Forge:
 @attack("1.4 damaged", "truncated|is damaged")
 def truncated_weights(target: Path, canary: Path) -> Forge:
     return Forge(weights=forge.h5(forge.dense_weights)[:-100])
+
+
+@attack("resources: a heap that is read again and again", "without end")
+def repeated_global_heap(target: Path, canary: Path) -> Forge:
+    """A thousand data sets whose mark of bfloat16 lies in one heap of many objects."""
+    text, small = "x" * (1 << 20), "bfloat16"
+
+    def fill(file: h5py.File) -> None:
+        forge.dense_weights(file)
+        group = file.create_group("layers/more/vars")
+        for index in range(1000):
+            made = group.create_dataset(str(index), data=np.zeros(2, "V2"))
+            made.attrs.create("dtype", small, dtype=h5py.string_dtype())
+        group.attrs.create("text", text, dtype=h5py.string_dtype())
+
+    data = bytearray(forge.h5(fill))
+    heaps = {}  # address -> size
+    position = data.find(b"GCOL")
+    while position >= 0:
+        (heaps[position],) = struct.unpack_from("<Q", data, position + 8)
+        position = data.find(b"GCOL", position + 1)
+    large = max(heaps, key=lambda address: heaps[address])
+    # A reference is a length, the address of a heap, and the number of an object in it.
+    for address in heaps:
+        for number in range(1, 200):
+            old = struct.pack("<IQI", len(small), address, number)
+            data = data.replace(old, struct.pack("<IQI", len(small), large, 1))
+    # The large text becomes many small ones: a number, a count, a size, and eight bytes.
+    place, number, end = large + 16, 1, large + heaps[large]
+    while place + 40 <= end and number < 1 << 16:
+        struct.pack_into("<HHIQ8s", data, place, number, 1, 0, len(small), small.encode())
+        place, number = place + 24, number + 1
+    struct.pack_into("<HHIQ", data, place, 0, 0, 0, end - place)
+    return Forge(weights=bytes(data))
