@@ -149,9 +149,16 @@ def tests(session: nox.Session) -> None:
     """All tests on the newest Keras. `-- jax -k attention` installs and runs what it names."""
     chosen, rest = _split(session.posargs)
     _install_to_test(session, *chosen)
+    # All are tested, whatever one of them finds.
+    failed = []
     for number, backend in enumerate(chosen):
         once = (*IGNORED_ONCE_TESTED, *IGNORED_ON_THE_SAME_KERAS) if number else ()
-        _pytest(session, backend, *NOT_SLOW, *once, *rest)
+        try:
+            _pytest(session, backend, *NOT_SLOW, *once, *rest)
+        except nox.command.CommandFailed:
+            failed.append(backend)
+    if failed:
+        session.error(f"tests fail on {', '.join(failed)}")
 
 
 @nox.session
