@@ -182,7 +182,7 @@ def test_info_of_a_component_whose_examples_fail_names_it(site, capsys):
     install_shy(site, 'raise RuntimeError("boom")')
     assert main(["info", "acme_shy>Shy", "--examples"]) == 1
     error = capsys.readouterr().err
-    for part in ("acme_shy 1.0", "RuntimeError: boom"):
+    for part in ("acme-shy 1.0", "RuntimeError: boom"):
         assert part in error
     assert main(["info", "acme_shy>Shy"]) == 0
 
@@ -253,7 +253,7 @@ def test_list_tells_of_problems_on_standard_error_only(site, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"schema", "components", "problems"}
     (problem,) = answer["problems"]
-    assert problem["distribution"] == "acme_bad"
+    assert problem["distribution"] == "acme-bad"
     assert main(["list", "--distribution", "acme_bad"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "(no components)\n"

@@ -8,16 +8,17 @@ from importlib.metadata import MetadataPathFinder
 from typing import Any
 
 
-def test_finders_without_their_method_change_nothing(site: Any, monkeypatch: Any) -> None:
-    """`importlib_metadata` deletes it when it is imported, as dask does before Python 3.12."""
+def test_a_replaced_finder_changes_nothing(site: Any, monkeypatch: Any) -> None:
+    """`importlib_metadata` deletes the method of Python's finder and adds a finder of its own."""
     healthy = site.healthy()
     monkeypatch.delattr(PathFinder, "find_distributions", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, MetadataPathFinder()])
     registry = site.registry()
     assert healthy in {entry.id for entry in registry.list()}
     assert registry.problems == ()
 
 
-def test_what_two_finders_find_is_told_once(site: Any, tools: Any, monkeypatch: Any) -> None:
+def test_two_finders_of_one_folder_report_once(site: Any, tools: Any, monkeypatch: Any) -> None:
     """The backport brings a finder of its own for the same folders."""
     broken = tools.Broken(site)
     broken.install()

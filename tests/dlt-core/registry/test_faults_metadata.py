@@ -14,7 +14,7 @@ from dl_techniques.core.errors import UnknownComponent
 
 
 def malformed_line(b: Any) -> None:
-    b.install(entry_points="[dl_techniques.components]\nthis is no entry point\n")
+    b.install(entry_points=b.group(b.package) + "this is no entry point\n")
 
 
 def unclosed_section(b: Any) -> None:
@@ -216,19 +216,19 @@ def package_in_an_archive(b: Any) -> None:
 
 # The fault, a word of its cause, and the file that the problem names.
 FAULTS: dict[Callable[[Any], None], tuple[str, str]] = {
-    malformed_line: ("line 2", ".dist-info"),
-    unclosed_section: ("section header", ".dist-info"),
-    entry_points_not_utf8: ("not UTF-8", ".dist-info"),
+    malformed_line: ("`name = value`", ".dist-info"),
+    unclosed_section: ("no readable entry point", ".dist-info"),
+    entry_points_not_utf8: ("UnicodeDecodeError", ".dist-info"),
     entry_points_huge: ("bytes", ".dist-info"),
     entry_points_pipe: ("not a regular file", ".dist-info"),
     value_with_spaces: ("package:components.json", ".dist-info"),
     value_of_another_file: ("package:components.json", ".dist-info"),
     manifest_missing: ("missing", ".dist-info"),
-    manifest_not_json: ("not JSON", ".dist-info"),
-    manifest_truncated: ("not JSON", ".dist-info"),
+    manifest_not_json: ("not valid JSON", ".dist-info"),
+    manifest_truncated: ("not valid JSON", ".dist-info"),
     manifest_not_utf8: ("not UTF-8", ".dist-info"),
     manifest_huge: ("bytes", ".dist-info"),
-    manifest_deep: ("deep", ".dist-info"),
+    manifest_deep: ("nested too deeply", ".dist-info"),
     manifest_with_repeated_keys: ("twice", ".dist-info"),
     manifest_is_a_list: ("object", ".dist-info"),
     manifest_pipe: ("not a regular file", ".dist-info"),

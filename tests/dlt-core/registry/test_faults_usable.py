@@ -29,23 +29,18 @@ def metadata_of_another(b: Any) -> None:
     b.install(text="Name: dlt-layers\nVersion: 9.9\n\n")
 
 
-def healthy_beside_malformed_lines(b: Any) -> None:
-    b.install(
-        entry_points=f"[dl_techniques.components]\nnonsense\na = {b.package}:components.json\n"
-    )
-
-
 def healthy_sibling_components(b: Any) -> None:
     b.site.manifest(b.package, [17, b.record, {"id": f"{b.package}>Bad"}])
     b.install()
 
 
-USABLE_FAULTS: dict[Callable[[Any], None], str] = {
-    metadata_not_utf8: "METADATA is not UTF-8",
-    metadata_missing: "METADATA is missing",
-    metadata_huge: "METADATA",
-    metadata_of_another: "'dlt-layers'",
-    healthy_beside_malformed_lines: "line 2",
+# A word of the problem. Name and version come from the folder's name, so that a broken METADATA is
+# neither a problem nor a way to take another distribution's place.
+USABLE_FAULTS: dict[Callable[[Any], None], str | None] = {
+    metadata_not_utf8: None,
+    metadata_missing: None,
+    metadata_huge: None,
+    metadata_of_another: None,
     healthy_sibling_components: "components[0]",
 }
 
@@ -61,7 +56,8 @@ def test_a_fault_that_leaves_the_component_usable(
     assert (entry.distribution, entry.version) == (broken.package, "1.0")
     assert registry.load(broken.id)("x") == "x"
     messages = [p.message for p in registry.problems if p.distribution == broken.package]
-    assert any(USABLE_FAULTS[fault] in message for message in messages), messages
+    word = USABLE_FAULTS[fault]
+    assert bool(messages) == any(str(word) in message for message in messages) == bool(word)
 
 
 @pytest.mark.parametrize("number", ["schema", "contract"])
@@ -214,9 +210,6 @@ def test_a_finder_with_distributions_of_its_own(
         def metadata(self) -> Any:
             raise RuntimeError("no metadata")
 
-        def read_text(self, filename: str) -> str | None:
-            raise RuntimeError("no text")
-
     named = Held(
         {
             "METADATA": f"Name: {broken.package}\nVersion: 3.0\n\n",
@@ -236,4 +229,4 @@ def test_a_finder_with_distributions_of_its_own(
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
     registry = site.registry()
     assert registry.find(broken.id).version == "3.0"
-    assert any("no text" in p.message for p in registry.problems)
+    assert any("no metadata" in p.message for p in registry.problems)

@@ -1,4 +1,4 @@
-"""Finding a package's folder in every way of installing, without importing it or its parents."""
+"""Find a package's folder in every way of installing, without running its code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dl_techniques.core.registry.locating import LocationError, package_folders, read_limited
+from dl_techniques.core.registry.discovery import LocationError, package_folders, read_limited
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,9 @@ def found(package: str) -> tuple[str, ...]:
     importlib.invalidate_caches()
     folders = package_folders(package)
     top = package.partition(".")[0]
-    assert not [name for name in sys.modules if name.partition(".")[0] == top]
+    imported = [name for name in sys.modules if name.partition(".")[0] == top]
+    # A namespace package has no code that could run.
+    assert all(getattr(sys.modules[name], "__file__", None) is None for name in imported)
     return folders
 
 
@@ -101,7 +103,9 @@ def test_an_editable_namespace_through_a_path_hook(site: Any, tools: Any, tmp_pa
     assert found(f"{top}.leaf") == (str(leaf),)
 
 
-def test_broken_finders_and_strange_paths_are_passed_over(site: Any) -> None:
+def test_a_broken_finder_and_strange_paths_are_no_exception(site: Any) -> None:
+    """Python's own import fails at such a finder; listing names it."""
+
     class Broken:
         @staticmethod
         def find_spec(name: str, path: Any = None, target: Any = None) -> None:
@@ -113,32 +117,39 @@ def test_broken_finders_and_strange_paths_are_passed_over(site: Any) -> None:
 
     top = site.name("plain")
     site.package(top)
-    sys.meta_path[:0] = [Broken, object()]  # type: ignore[list-item]  # strange on purpose
-    sys.path[:0] = [7, "\0", str(site.folder / "missing")]  # type: ignore[list-item]  # as above
+    sys.path[:0] = [7, str(site.folder / "missing")]  # type: ignore[list-item]  # on purpose
     assert found(top) == (str(site.folder / top),)
     healthy = site.healthy()
-    assert healthy in {entry.id for entry in site.registry().list()}
+    sys.meta_path.append(Broken)  # type: ignore[arg-type]  # strange on purpose
+    registry = site.registry()
+    assert healthy in {entry.id for entry in registry.list()}
+    assert [p.message for p in registry.problems] == ["RuntimeError: broken"]
+    sys.meta_path.insert(0, Broken)  # type: ignore[arg-type]  # as above
+    with pytest.raises(LocationError, match="broken"):
+        found(f"{top}x")
+    registry.refresh()
+    assert healthy not in {entry.id for entry in registry.list()}
+    assert any(healthy.partition(">")[0] in p.distribution for p in registry.problems)
 
 
-def test_what_is_no_package(site: Any, tools: Any) -> None:
+def test_a_module_or_nothing_is_refused(site: Any, tools: Any) -> None:
     name = site.name("single")
     tools.write(site.folder / f"{name}.py", "")
     with pytest.raises(LocationError, match="not a package"):
         found(name)
     with pytest.raises(LocationError, match=f"'{name}x' cannot be found"):
         found(f"{name}x.y")
-    with pytest.raises(LocationError, match="not a package"):
+    with pytest.raises(LocationError, match="cannot be found"):
         package_folders(f"{name}.inner", [str(site.folder)])
     with pytest.raises(LocationError, match="cannot be found"):
         package_folders("anything", [])
 
 
-def test_an_imported_package_is_where_it_says(site: Any, monkeypatch: Any) -> None:
+def test_a_made_module_without_a_specification_is_refused(site: Any, monkeypatch: Any) -> None:
     name = site.name("present")
-    module = types.ModuleType(name)
-    module.__path__ = [str(site.folder / "elsewhere")]
-    monkeypatch.setitem(sys.modules, name, module)
-    assert package_folders(name) == (str(site.folder / "elsewhere"),)
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    with pytest.raises(LocationError, match="__spec__"):
+        package_folders(name)
 
 
 def test_the_finders_agree_with_an_import(site: Any) -> None:

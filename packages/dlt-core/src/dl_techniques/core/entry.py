@@ -1,8 +1,12 @@
-"""What discovery hands out: one component as its manifest declares it, one problem."""
+"""The data that discovery returns: a component as its manifest declares it, and a problem."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
+
+from dl_techniques.core.text import describe_error
 
 
 class Entry(NamedTuple):
@@ -13,9 +17,9 @@ class Entry(NamedTuple):
     object: str
     """`module:Name`, the only address that is ever imported for this identifier."""
     summary: str
-    distribution: str
-    version: str
-    location: str
+    distribution: str = ""
+    version: str = ""
+    location: str = ""
     """The manifest file that declares it."""
     tags: tuple[str, ...] = ()
     paper: str | None = None
@@ -53,3 +57,28 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         where = f" [{self.location}]" if self.location else ""
         return f"{self.distribution}: {self.stage}: {self.message}{where}"
+
+
+@contextmanager
+def guarded(
+    problems: list[Problem],
+    distribution: str,
+    stage: str,
+    location: str | None = None,
+    prefix: str = "",
+) -> Iterator[None]:
+    """Turn an exception of foreign code into a problem; only Ctrl-C passes.
+
+    Args:
+        problems: The list that receives the problem.
+        distribution: The distribution that provides the code.
+        stage: See `Problem.stage`.
+        location: See `Problem.location`.
+        prefix: Text before the description of the exception.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code may raise anything, `SystemExit` too
+        problems.append(Problem(distribution, stage, prefix + describe_error(error), location))

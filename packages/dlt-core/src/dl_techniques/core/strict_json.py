@@ -41,16 +41,33 @@ def parse(data: bytes, *, tokens: int, depth: int) -> Any:
     """
     _bound(data, tokens, depth)
     try:
+        return loads(data)
+    except UnicodeDecodeError as error:
+        raise StrictJSONError(f"is not UTF-8: {error.reason} at {error.start}") from error
+
+
+def loads(data: bytes) -> Any:
+    """Parse UTF-8 JSON without repeated keys and infinities; its size is the caller's concern.
+
+    Args:
+        data: The bytes.
+
+    Raises:
+        StrictJSONError: If it is malformed or ambiguous.
+        UnicodeDecodeError: If it is not UTF-8.
+    """
+    text = data.decode("utf-8")
+    try:
         return json.loads(
-            data.decode("utf-8"),
+            text,
             object_pairs_hook=_distinct,
             parse_constant=_constant,
             parse_float=_finite,
             parse_int=_integer,
         )
-    except StrictJSONError:
-        raise
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise StrictJSONError("is not valid JSON: nested too deeply") from error
+    except json.JSONDecodeError as error:
         raise StrictJSONError(f"is not valid JSON: {short_repr(str(error), 120)}") from error
 
 

@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dl_techniques.core import DLTechniquesError, Entry, Problem, registry
-from dl_techniques.core.registry.distributions import COMPONENTS_GROUP, survey
-from dl_techniques.core.registry.locating import LocationError, package_folders, read_limited
+from dl_techniques.core.registry.discovery import (
+    COMPONENTS_GROUP,
+    LocationError,
+    find_providers,
+    package_folders,
+    read_limited,
+)
 from dl_techniques.core.text import describe_error
 from dl_techniques.weights.entry import WeightEntry
 from dl_techniques.weights.errors import AmbiguousWeights, UnknownWeights
@@ -71,7 +76,7 @@ def read_catalog(path: Sequence[str] | None = None) -> Catalog:
 
 
 def _listings(path: Sequence[str] | None) -> Iterator[tuple[str, str, str, Path]]:
-    for provider in survey(path).providers:
+    for provider in find_providers(path)[0]:
         values = {p.value for p in provider.entry_points if p.group == COMPONENTS_GROUP}
         for package in sorted(value.partition(":")[0].strip() for value in values):
             try:

@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=SECONDS,
         metavar="SECONDS",
-        help="how long a plugin, or the import of one component, may take (default: %(default)g)",
+        help="how long the plugins, or all components, of a distribution may take "
+        "(default: %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(func=run)

@@ -1,4 +1,4 @@
-"""Running foreign code in child processes, where it may exit, hang or crash."""
+"""Run foreign code in child processes, where it may exit, hang or crash."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dl_techniques.core.entry import Problem
-from dl_techniques.core.registry.distributions import ALLOWED_VARIABLE
+from dl_techniques.core.entry import Problem, guarded
+from dl_techniques.core.errors import ComponentImportError
+from dl_techniques.core.registry.discovery import ALLOWED_VARIABLE
 from dl_techniques.core.registry.registry import STRICT_VARIABLE, registry
-from dl_techniques.core.text import describe_error
 
 IMPORT: Final = "import"
 PLUGINS: Final = "plugins"
@@ -30,7 +29,6 @@ sys.path[:] = json.loads(sys.argv[1])
 from dl_techniques.core.doctor.child_process import answer
 answer(sys.argv[2], json.loads(sys.argv[3]))
 """
-_POLL_SECONDS: Final = 0.02
 _TAIL_BYTES: Final = 8192
 
 
@@ -46,24 +44,26 @@ class Task(NamedTuple):
     """What is imported, for messages."""
 
 
-def probe(
+def run_tasks(
     tasks: Sequence[Task], *, seconds: float, progress: Callable[[str], None] = lambda _: None
 ) -> list[Problem]:
-    """Try tasks in a child process; what ends the child costs its own task only.
+    """Try tasks of one distribution in a child process; a task that ends it costs itself only.
 
     Args:
-        tasks: What to try, in this order.
-        seconds: How long each may take.
-        progress: Called with the name of each task.
+        tasks: The tasks, in order.
+        seconds: How long a child may take. Where one exceeds it, the task that it was at is
+            reported and another child tries the rest.
+        progress: Called with the name of each child's first task.
 
     Returns:
-        What went wrong.
+        The problems.
     """
     problems: list[Problem] = []
     left = list(tasks)
     while left:
+        progress(left[0].name)
         with tempfile.TemporaryDirectory(prefix="dl_techniques-") as folder:
-            answers, fault = _run(left, Path(folder), seconds, progress)
+            answers, fault = _run(left, Path(folder), seconds)
         problems += itertools.chain(*answers)
         left = left[len(answers) :]
         if left:
@@ -90,15 +90,13 @@ def answer(file: str, tasks: Sequence[Sequence[str]]) -> None:
 
 
 def _import(task: Task) -> list[Problem]:
-    try:
-        registry.load(task.name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        cause = error.__cause__ or error
-        message = f"{task.name}: {describe_error(cause)}"
-        return [Problem(task.distribution, "import", message, task.location)]
-    return []
+    problems: list[Problem] = []
+    with guarded(problems, task.distribution, "import", task.location, f"{task.name}: "):
+        try:
+            registry.load(task.name)
+        except ComponentImportError as error:
+            raise error.__cause__ or error from None
+    return problems
 
 
 def _ask_plugins() -> list[Problem]:
@@ -110,15 +108,14 @@ def _ask_plugins() -> list[Problem]:
     return [*registry.problems, *(problem for answer in answers for problem in answer.value)]
 
 
-def _run(
-    tasks: Sequence[Task], folder: Path, seconds: float, progress: Callable[[str], None]
-) -> tuple[list[list[Problem]], str]:
-    """The answers of one child, and why there are no more."""
+def _run(tasks: Sequence[Task], folder: Path, seconds: float) -> tuple[list[list[Problem]], str]:
+    """Return the answers of one child, and why there are no more."""
     answers, errors = folder / "answers", folder / "errors"
     environment = {key: value for key, value in os.environ.items() if key != STRICT_VARIABLE}
     if tasks[0].what == PLUGINS:
         environment[ALLOWED_VARIABLE] = tasks[0].name
     arguments = [json.dumps([str(item) for item in sys.path]), str(answers), json.dumps(tasks)]
+    fault = ""
     with errors.open("wb") as stream:
         child = subprocess.Popen(  # noqa: S603  # our own interpreter and program
             [sys.executable, "-P", "-c", _PROGRAM, *arguments],
@@ -129,35 +126,15 @@ def _run(
             start_new_session=True,
         )
         try:
-            in_time = _watch(child, answers, tasks, seconds, progress)
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            fault = f"it takes longer than {seconds:g} s"
         finally:
             _end(child)
-    found = _read(answers)[: len(tasks)]
-    if not in_time:
-        return found, f"it takes longer than {seconds:g} s"
-    return found, f"it ended the process with code {child.returncode}{_last_line(errors)}"
-
-
-def _watch(
-    child: subprocess.Popen[bytes],
-    answers: Path,
-    tasks: Sequence[Task],
-    seconds: float,
-    progress: Callable[[str], None],
-) -> bool:
-    """Wait for the child's end; `False` if a task exceeded its time."""
-    done = -1
-    deadline = 0.0
-    while child.poll() is None:
-        count = len(_read(answers))
-        if count > done:
-            done, deadline = count, time.monotonic() + seconds
-            if done < len(tasks):
-                progress(tasks[done].name)
-        elif time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
+    return (
+        _read(answers)[: len(tasks)],
+        fault or f"it ended the process with code {child.returncode}{_last_line(errors)}",
+    )
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -171,7 +148,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _read(file: Path) -> list[list[Problem]]:
-    """The answers that are complete."""
+    """Return the complete answers."""
     try:
         lines = file.read_text(encoding="ascii").split("\n")[:-1]
         return [[Problem(*fields) for fields in json.loads(line)] for line in lines]

@@ -1,4 +1,4 @@
-"""Looking for what is broken in this environment.
+"""Look for faults of this environment.
 
 Nothing of a plugin is imported into this process: plugins are asked, and components imported, in
 child processes under a time limit, because foreign code may exit, hang or crash.
@@ -6,21 +6,26 @@ child processes under a time limit, because foreign code may exit, hang or crash
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from dl_techniques.core.__about__ import __version__
-from dl_techniques.core.doctor.child_process import IMPORT, PLUGINS, Task, probe
+from dl_techniques.core.doctor.child_process import IMPORT, PLUGINS, Task, run_tasks
 from dl_techniques.core.entry import Entry, Problem
 from dl_techniques.core.project.drift import drift_problems
 from dl_techniques.core.registry.conflicts import claim
-from dl_techniques.core.registry.discovery import discover
-from dl_techniques.core.registry.distributions import PLUGINS_GROUP, foreign_core, survey
+from dl_techniques.core.registry.discovery import (
+    PLUGINS_GROUP,
+    discover,
+    find_providers,
+    foreign_core,
+)
 
 # Import name -> the distributions that bring it.
 KERAS: Final = ("keras", "keras-nightly")
@@ -31,7 +36,7 @@ BACKENDS: Final = {
 }
 OLDEST_KERAS: Final = (3, 8)
 SECONDS: Final = 120.0
-"""How long one step of a child may take: a cold import of a backend takes long."""
+"""How long a child may take: a cold import of a backend takes long."""
 
 
 class Diagnosis(NamedTuple):
@@ -62,7 +67,7 @@ def diagnose(
 
     Args:
         imports: Whether to import each component.
-        seconds: How long a plugin's answer, or the import of one component, may take.
+        seconds: How long a child may take: a distribution's plugins, or its components.
         progress: Called with what is looked at next.
 
     Returns:
@@ -128,12 +133,12 @@ def plugin_problems(
         progress: Called with the name of each distribution.
     """
     problems: list[Problem] = []
-    for provider in survey().providers:
+    for provider in find_providers()[0]:
         points = [point for point in provider.entry_points if point.group == PLUGINS_GROUP]
         if points:
             location = f"{points[0].name} = {points[0].value}, {provider.location}"
             task = Task(PLUGINS, provider.name, provider.name, location)
-            problems += probe([task], seconds=seconds, progress=progress)
+            problems += run_tasks([task], seconds=seconds, progress=progress)
     return problems
 
 
@@ -150,8 +155,8 @@ def import_problems(
 
     Args:
         entries: The components.
-        seconds: How long each may take.
-        progress: Called with each identifier.
+        seconds: How long each child may take.
+        progress: Called with each child's first identifier.
     """
     tasks: dict[str, list[Task]] = {}
     for entry in entries:
@@ -160,17 +165,14 @@ def import_problems(
     return [
         problem
         for group in tasks.values()
-        for problem in probe(group, seconds=seconds, progress=progress)
+        for problem in run_tasks(group, seconds=seconds, progress=progress)
     ]
 
 
 def _version(distribution: str) -> str | None:
-    try:
+    with contextlib.suppress(Exception):  # absent, or broken metadata
         return version(distribution)
-    except PackageNotFoundError:
-        return None
-    except Exception:  # broken metadata, which discovery reports where it concerns us
-        return None
+    return None
 
 
 def _wanted_backend() -> tuple[str, str]:

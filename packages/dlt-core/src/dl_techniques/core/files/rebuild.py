@@ -21,7 +21,7 @@ from dl_techniques.core.files.archive import CONFIG, METADATA
 from dl_techniques.core.files.check import Checked, raise_problems
 from dl_techniques.core.files.config_walk import Builtin, Use
 from dl_techniques.core.files.known_components import KnownComponents
-from dl_techniques.core.registry.distributions import normalize
+from dl_techniques.core.registry.discovery import normalize
 from dl_techniques.core.registry.registry import registry
 from dl_techniques.core.text import short_repr
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from dl_techniques.core.entry import Problem
 from dl_techniques.core.project.scan import Package, ScanError, generate, scan
-from dl_techniques.core.registry.distributions import (
+from dl_techniques.core.registry.discovery import (
     COMPONENTS_GROUP,
+    LocationError,
     Provider,
+    find_providers,
     normalize,
-    survey,
+    package_folders,
 )
-from dl_techniques.core.registry.locating import LocationError, package_folders
 from dl_techniques.core.registry.manifest import FILENAME, Manifest, ManifestError
 
 _SHOWN = 5
@@ -39,7 +40,7 @@ def drift_problems(distribution: str | None = None) -> list[Problem]:
 
 def _editable(distribution: str | None) -> Iterator[tuple[Provider, Package]]:
     """Iterate over the packages whose source lies elsewhere than their metadata."""
-    for provider in survey().providers:
+    for provider in find_providers()[0]:
         if distribution is not None and normalize(provider.name) != normalize(distribution):
             continue
         installed = Path(provider.location).parent

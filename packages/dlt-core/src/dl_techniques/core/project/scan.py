@@ -17,12 +17,19 @@ from typing import Any, NamedTuple
 
 from dl_techniques.core.atomic_write import replacing
 from dl_techniques.core.contract.identifier import parse_identifier
-from dl_techniques.core.registry.distributions import COMPONENTS_GROUP
-from dl_techniques.core.registry.manifest import FILENAME, Manifest, Record
+from dl_techniques.core.entry import Entry
+from dl_techniques.core.registry.discovery import COMPONENTS_GROUP
+from dl_techniques.core.registry.manifest import (
+    FILENAME,
+    KEYS,
+    Manifest,
+    parse_component,
+    to_json,
+)
 
 STUB = "__init__.pyi"
 
-_KEYWORDS = frozenset(Record._fields) - {"id", "object", "summary"}
+_KEYWORDS = frozenset(KEYS) - {"id", "object", "summary"}
 _CORE = __name__.partition(".")[0]
 _LAZY = "dl_techniques.core.lazy import exports"
 
@@ -152,7 +159,7 @@ def generate(package: Package) -> list[Generated]:
     return files
 
 
-def scan(package: Package) -> list[Record]:
+def scan(package: Package) -> list[Entry]:
     """The components that a package declares, sorted by identifier.
 
     Args:
@@ -161,7 +168,7 @@ def scan(package: Package) -> list[Record]:
     Raises:
         ScanError: If a declaration cannot be read, or two of them clash.
     """
-    records: dict[str, Record] = {}
+    records: dict[str, Entry] = {}
     places: dict[str, str] = {}
     for file in _modules(package):
         for place, record in _declarations(file, _module_name(package, file), package.name):
@@ -256,7 +263,7 @@ def _module_name(package: Package, file: Path) -> str:
     return ".".join([package.name, *parts]).removesuffix(".__init__")
 
 
-def _declarations(file: Path, module: str, package: str) -> Iterator[tuple[str, Record]]:
+def _declarations(file: Path, module: str, package: str) -> Iterator[tuple[str, Entry]]:
     try:
         # Bytes, because a source file may declare its own encoding.
         tree = ast.parse(file.read_bytes(), str(file))
@@ -320,18 +327,16 @@ def _is_component(decorator: ast.expr, foreign: set[str], renamed: set[str]) -> 
     return name == "component" or (root is function and name in renamed)
 
 
-def _record(
-    decorator: ast.expr, node: Definition, address: str, package: str, place: str
-) -> Record:
+def _record(decorator: ast.expr, node: Definition, address: str, package: str, place: str) -> Entry:
     arguments = _arguments(decorator, place)
     summary = (ast.get_docstring(node) or "").strip().partition("\n")[0]
     if not summary:
         raise ScanError(f"{place}: {node.name} needs a docstring; its first line is listed")
-    record = Record(object=address, summary=summary, **arguments)
+    record = Entry(object=address, summary=summary, **arguments)
     try:
         identifier = parse_identifier(record.id)
         # The reader's own rules, here where the line is known.
-        record = Record.parse(record.to_json(), namespace=identifier.namespace, package=package)
+        record = parse_component(to_json(record), identifier.namespace, package)
     except ValueError as error:
         raise ScanError(f"{place}: {error}") from error
     for key in (record.id, *record.aliases):
@@ -368,7 +373,7 @@ def _literal(node: ast.expr, name: str, place: str) -> Any:
         ) from error
 
 
-def _stub(records: Sequence[Record]) -> str:
+def _stub(records: Sequence[Entry]) -> str:
     """Re-exports for type checkers: classes and functions, then their further names."""
     lines = []
     names = []

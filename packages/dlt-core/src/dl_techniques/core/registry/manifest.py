@@ -1,4 +1,4 @@
-"""The generated `components.json`: its schema, how it is written, and how it is read.
+"""The generated `components.json`: its schema, its writer and its reader.
 
 A manifest is untrusted text from somebody else's distribution: reading it runs nothing, costs
 little, and lets one malformed component hide none of its siblings.
@@ -10,8 +10,11 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
+from dl_techniques.core import strict_json
 from dl_techniques.core.__about__ import CONTRACT
+from dl_techniques.core.contract.component import Declaration
 from dl_techniques.core.contract.identifier import KINDS, parse_identifier
+from dl_techniques.core.entry import Entry
 from dl_techniques.core.text import UNPRINTABLE, short_repr
 
 SCHEMA: Final = 1
@@ -31,77 +34,11 @@ class ManifestError(ValueError):
     """The file as a whole cannot be read as a manifest."""
 
 
-class Record(NamedTuple):
-    """One component as the manifest declares it; the fields are the keys of the file."""
-
-    id: str
-    kind: str
-    object: str
-    """`module:Name`, inside the manifest's package."""
-    summary: str
-    """The first line of the docstring."""
-    tags: tuple[str, ...] = ()
-    paper: str | None = None
-    aliases: tuple[str, ...] = ()
-    since: str | None = None
-    deprecated: str | None = None
-    unsafe: bool = False
-    variants: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON types; fields that hold their default are left out."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in self._asdict().items()
-            if key not in _OPTIONAL or value != _OPTIONAL[key]
-        }
-
-    @classmethod
-    def parse(cls, data: Any, *, namespace: str, package: str, newer: bool = False) -> Record:
-        """Check one component of a manifest.
-
-        Args:
-            data: What the file holds.
-            namespace: The manifest's namespace; the identifier and all aliases must be in it.
-            package: The manifest's package; the object must live inside it.
-            newer: Whether a later schema wrote it, which may have further keys.
-
-        Raises:
-            ValueError: If anything about it is malformed; the text names the key.
-        """
-        if not isinstance(data, dict):
-            raise ValueError(f"a component must be an object. Received: {short_repr(data)}")
-        unknown = data.keys() - set(cls._fields)
-        if unknown and not newer:
-            raise ValueError(f"unknown key {short_repr(min(unknown))}")
-        missing = [key for key in _REQUIRED if key not in data]
-        if missing:
-            raise ValueError(f"the key `{missing[0]}` is missing")
-        record = cls(
-            id=_identifier(data["id"], "id", namespace),
-            kind=_kind(data["kind"]),
-            object=_address(data["object"], package),
-            summary=_text(data["summary"], "summary"),
-            tags=_texts(data, "tags"),
-            paper=_optional_text(data, "paper"),
-            aliases=tuple(
-                _identifier(alias, "aliases", namespace) for alias in _texts(data, "aliases")
-            ),
-            since=_optional_text(data, "since"),
-            deprecated=_optional_text(data, "deprecated"),
-            unsafe=_flag(data, "unsafe"),
-            variants=_texts(data, "variants"),
-        )
-        if record.id in record.aliases or len(set(record.aliases)) < len(record.aliases):
-            raise ValueError(
-                "`aliases` must be distinct and differ from `id`. "
-                f"Received: aliases={short_repr(list(record.aliases))}"
-            )
-        return record
-
-
-_OPTIONAL: Final = Record._field_defaults
-_REQUIRED: Final = tuple(key for key in Record._fields if key not in _OPTIONAL)
+_DEFAULTS: Final = Declaration._field_defaults
+"""What a component may leave out, in the file as in the decorator."""
+_REQUIRED: Final = ("id", "kind", "object", "summary")
+KEYS: Final = (*_REQUIRED, *_DEFAULTS)
+"""The keys of a component; each is a field of `Entry`."""
 
 
 class Manifest(NamedTuple):
@@ -109,16 +46,12 @@ class Manifest(NamedTuple):
 
     namespace: str
     package: str
-    components: tuple[Record, ...]
+    components: tuple[Entry, ...]
+    """Without distribution, version and location, which the file does not state."""
     contract: int = CONTRACT
     schema: int = SCHEMA
     faults: tuple[str, ...] = ()
     """What is wrong with components that were left out, one text each; not part of the file."""
-
-    @property
-    def newer(self) -> bool:
-        """Whether a later core than this one is needed to resolve its components."""
-        return self.schema > SCHEMA or self.contract > CONTRACT
 
     def to_json(self) -> str:
         """The text of the file: sorted by identifier, one line end at the end."""
@@ -127,7 +60,7 @@ class Manifest(NamedTuple):
             "contract": self.contract,
             "namespace": self.namespace,
             "package": self.package,
-            "components": [record.to_json() for record in sorted(self.components, key=_by_id)],
+            "components": [to_json(entry) for entry in sorted(self.components, key=_by_id)],
         }
         return json.dumps(document, indent=2) + "\n"
 
@@ -164,52 +97,83 @@ class Manifest(NamedTuple):
         items = document.get("components")
         if not isinstance(items, list) or len(items) > MAX_COMPONENTS:
             raise ManifestError(f"`components` must be a list of at most {MAX_COMPONENTS} objects")
-        records, faults = [], []
+        entries, faults = [], []
         for index, item in enumerate(items):
             try:
-                records.append(
-                    Record.parse(
-                        item, namespace=str(namespace), package=package, newer=schema > SCHEMA
-                    )
-                )
+                entry = parse_component(item, str(namespace), package, newer=schema > SCHEMA)
+                entries.append(entry._replace(contract=contract))
             except ValueError as error:
                 faults.append(f"components[{index}]{_label(item)}: {error}")
-        return cls(str(namespace), package, tuple(records), contract, schema, tuple(faults))
+        return cls(str(namespace), package, tuple(entries), contract, schema, tuple(faults))
 
 
-def _by_id(record: Record) -> str:
-    return record.id
+def parse_component(data: Any, namespace: str, package: str, *, newer: bool = False) -> Entry:
+    """Check one component of a manifest.
+
+    Args:
+        data: The object in the file.
+        namespace: The manifest's namespace; the identifier and all aliases must be in it.
+        package: The manifest's package; the object must live inside it.
+        newer: Whether a later schema wrote it, which may have further keys.
+
+    Raises:
+        ValueError: If anything about it is malformed; the text names the key.
+    """
+    if not isinstance(data, dict):
+        raise ValueError(f"a component must be an object. Received: {short_repr(data)}")
+    unknown = data.keys() - set(KEYS)
+    if unknown and not newer:
+        raise ValueError(f"unknown key {short_repr(min(unknown))}")
+    missing = [key for key in _REQUIRED if key not in data]
+    if missing:
+        raise ValueError(f"the key `{missing[0]}` is missing")
+    entry = Entry(
+        id=_identifier(data["id"], "id", namespace),
+        kind=_kind(data["kind"]),
+        object=_address(data["object"], package),
+        summary=_text(data["summary"], "summary"),
+        **{key: _value(data.get(key, default), key, default) for key, default in _DEFAULTS.items()},
+    )
+    for alias in entry.aliases:
+        _identifier(alias, "aliases", namespace)
+    if entry.id in entry.aliases or len(set(entry.aliases)) < len(entry.aliases):
+        raise ValueError(
+            "`aliases` must be distinct and differ from `id`. "
+            f"Received: aliases={short_repr(list(entry.aliases))}"
+        )
+    return entry
+
+
+def to_json(entry: Entry) -> dict[str, Any]:
+    """Return a component as JSON types; keys that hold their default are left out.
+
+    Args:
+        entry: The component.
+    """
+    values = {key: getattr(entry, key) for key in KEYS}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if key not in _DEFAULTS or value != _DEFAULTS[key]
+    }
+
+
+def _by_id(entry: Entry) -> str:
+    return entry.id
 
 
 def _document(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ManifestError(f"the file is larger than {MAX_BYTES} bytes")
     try:
-        document = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
-    except RecursionError as error:
-        raise ManifestError("the file is nested too deeply") from error
+        document = strict_json.loads(data)
     except UnicodeDecodeError as error:
         raise ManifestError(f"the file is not UTF-8: {error.reason} at {error.start}") from error
     except ValueError as error:
-        raise ManifestError(f"the file is not JSON: {error}") from error
+        raise ManifestError(f"the file {error}") from error
     if not isinstance(document, dict):
         raise ManifestError(f"the file must hold an object. Received: {short_repr(document)}")
     return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {short_repr(repeated)} occurs twice")
-    return result
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not a JSON value")
 
 
 def _number(document: dict[str, Any], key: str) -> int:
@@ -259,25 +223,19 @@ def _text(value: object, key: str) -> str:
     return value
 
 
-def _optional_text(data: dict[str, Any], key: str) -> str | None:
-    value = data.get(key)
-    return None if value is None else _text(value, key)
-
-
-def _texts(data: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = data.get(key)
-    if value is None:
-        return ()
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise ValueError(f"`{key}` must be a list of at most {MAX_ITEMS} texts")
-    return tuple(_text(item, key) for item in value)
-
-
-def _flag(data: dict[str, Any], key: str) -> bool:
-    value = data.get(key, False)
-    if not isinstance(value, bool):
-        raise ValueError(f"`{key}` must be true or false. Received: {short_repr(value)}")
-    return value
+def _value(value: object, key: str, default: object) -> Any:
+    """Check an optional value, whose default tells its type: a flag, texts or a text."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"`{key}` must be true or false. Received: {short_repr(value)}")
+        return value
+    if value is None or value == default:
+        return default
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or len(value) > MAX_ITEMS:
+            raise ValueError(f"`{key}` must be a list of at most {MAX_ITEMS} texts")
+        return tuple(_text(item, key) for item in value)
+    return _text(value, key)
 
 
 def _label(item: object) -> str:

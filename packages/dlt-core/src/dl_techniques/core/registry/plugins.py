@@ -13,14 +13,14 @@ import itertools
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import EntryPoint
 from typing import Any, Final, NamedTuple
 
 import pluggy
 
-from dl_techniques.core.entry import Problem
+from dl_techniques.core.entry import Problem, guarded
 from dl_techniques.core.registry import hooks
-from dl_techniques.core.registry.distributions import PLUGINS_GROUP, EntryPoint, Provider, survey
-from dl_techniques.core.text import describe_error
+from dl_techniques.core.registry.discovery import PLUGINS_GROUP, Provider, find_providers
 
 _NAME = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _VALUE: Final = re.compile(rf"({_NAME})\s*(?::\s*({_NAME}))?", re.ASCII)
@@ -70,7 +70,7 @@ class Plugins:
         self._loading: list[Problem] = []
         self._calling: dict[tuple[str, str], Problem] = {}
         self._plugins: list[Plugin] = []
-        for provider in survey(path).providers:
+        for provider in find_providers(path)[0]:
             for entry_point in provider.entry_points:
                 if entry_point.group == PLUGINS_GROUP:
                     self._load(provider, entry_point)
@@ -103,25 +103,24 @@ class Plugins:
             caller = getattr(plugin.manager.hook, hook)
             if not caller.get_hookimpls():
                 continue
-            try:
-                own = {name: _copy(value) for name, value in arguments.items()}
+            problems: list[Problem] = []
+            with guarded(
+                problems, plugin.distribution, "hook", plugin.location, f"{hook} failed: "
+            ):
+                own = {
+                    name: copy.deepcopy(value) if isinstance(value, dict) else value
+                    for name, value in arguments.items()
+                }
                 values = [_CHECKS[hook](value) for value in caller(**own)]
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                message = f"{hook} failed: {describe_error(error)}"
-                self._calling[hook, plugin.location] = Problem(
-                    plugin.distribution, "hook", message, plugin.location
-                )
-                continue
-            answers += [Answer(plugin, value) for value in values if value is not None]
+                answers += [Answer(plugin, value) for value in values if value is not None]
+            self._calling.update(((hook, plugin.location), problem) for problem in problems)
         return answers
 
     def _load(self, provider: Provider, entry_point: EntryPoint) -> None:
         manager = pluggy.PluginManager(hooks.PROJECT)
         manager.add_hookspecs(hooks)
         plugin = Plugin(provider, entry_point, manager)
-        try:
+        with guarded(self._loading, plugin.distribution, "plugin", plugin.location):
             match = _VALUE.fullmatch(entry_point.value)
             if match is None:
                 raise ValueError("the value must read `module` or `module:object`")
@@ -129,30 +128,17 @@ class Plugins:
             target = operator.attrgetter(match[2])(module) if match[2] else module
             manager.register(target, name=entry_point.name)
             implemented = manager.get_hookcallers(target) or []
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            self._report(plugin, describe_error(error))
-            return
-        known = [caller for caller in implemented if caller.spec is not None]
-        for caller in implemented:
-            if caller not in known:
-                self._report(plugin, f"there is no hook named {caller.name!r}")
-        if not implemented:
-            self._report(plugin, "it implements no hook; mark functions with `hookimpl`")
-        if known:
-            self._plugins.append(plugin)
+            known = [caller for caller in implemented if caller.spec is not None]
+            for caller in implemented:
+                if caller not in known:
+                    self._report(plugin, f"there is no hook named {caller.name!r}")
+            if not implemented:
+                self._report(plugin, "it implements no hook; mark functions with `hookimpl`")
+            if known:
+                self._plugins.append(plugin)
 
     def _report(self, plugin: Plugin, message: str) -> None:
         self._loading.append(Problem(plugin.distribution, "plugin", message, plugin.location))
-
-
-def _copy(value: Any) -> Any:
-    return copy.deepcopy(value) if isinstance(value, dict) else value
-
-
-def _anything(value: Any) -> Any:
-    return value
 
 
 def _items(value: Any) -> list[Any]:
@@ -181,8 +167,8 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "dl_migrate_config": _mapping,
-    "dl_model_saved": _anything,
-    "dl_model_loaded": _anything,
+    "dl_model_saved": lambda value: value,
+    "dl_model_loaded": lambda value: value,
     "dl_doctor": _problems,
-    "dl_commands": _anything,
+    "dl_commands": lambda value: value,
 }

@@ -22,10 +22,10 @@ from dl_techniques.core.errors import (
 )
 from dl_techniques.core.lazy import import_address
 from dl_techniques.core.registry.conflicts import Claims, claim, describe_claimants
-from dl_techniques.core.registry.discovery import discover
-from dl_techniques.core.registry.distributions import (
+from dl_techniques.core.registry.discovery import (
     ALLOWED_VARIABLE,
     DISABLED_VARIABLE,
+    discover,
     forget_folders,
     normalize,
 )
@@ -257,7 +257,7 @@ class Registry:
             target = import_address(entry.object)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
+        except BaseException as error:  # an import runs foreign code
             cause = describe_error(error)
             self._import_problems[entry.id] = Problem(
                 entry.distribution, "import", f"{entry.id}: {cause}", entry.object

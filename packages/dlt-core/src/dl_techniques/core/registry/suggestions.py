@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dl_techniques.core.entry import Entry, Problem
 from dl_techniques.core.errors import UnknownComponent
-from dl_techniques.core.registry.distributions import ALLOWED_VARIABLE, DISABLED_VARIABLE, normalize
+from dl_techniques.core.registry.discovery import ALLOWED_VARIABLE, DISABLED_VARIABLE, normalize
 from dl_techniques.core.registry.owners import owner_of, requirement
 
 _SHOWN_PROBLEMS = 10
