@@ -110,7 +110,7 @@ def look(registry: Any) -> tuple[list[str], list[Any]]:
     for problem in problems:
         str(problem)
     for part in ("Gate", "Door"):
-        assert registry.find(f"{PACKAGES[1]}>{part}").distribution == "fuzzed_healthy"
+        assert registry.find(f"{PACKAGES[1]}>{part}").distribution == "fuzzed-healthy"
         assert registry.find(f"{PACKAGES[1]}>Old{part}").id == f"{PACKAGES[1]}>{part}"
     return [entry.id for entry in listed], problems
 

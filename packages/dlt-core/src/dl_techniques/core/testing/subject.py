@@ -235,11 +235,6 @@ class Subject:
         """Whether `call` has a `training` argument."""
         return "training" in inspect.signature(self.cls.call).parameters
 
-    @functools.cached_property
-    def is_callable_on_tensors(self) -> bool:
-        """Whether it is a function that is called with the example's inputs."""
-        return not self.is_class and bool(self.specs)
-
     def call(self, instance: Any, arrays: Mapping[str | int, Any], training: Any = False) -> Any:
         """Call a layer or model as the example says.
 
