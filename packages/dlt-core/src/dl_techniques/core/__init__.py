@@ -19,7 +19,17 @@ _NAMES = {
     ),
     "contract.example": ("Example", "Fresh", "Rejection", "TensorSpec"),
     "contract.identifier": ("KINDS",),
-    "contract.keras_types": ("Activation", "Shape", "Tensor", "Variable"),
+    "contract.keras_types": (
+        "Activation",
+        "ActivationLike",
+        "ConstraintLike",
+        "InitializerLike",
+        "LayerLike",
+        "RegularizerLike",
+        "Shape",
+        "Tensor",
+        "Variable",
+    ),
     "contract.precision": ("upcast",),
     "entry": ("Entry", "Problem"),
     "errors": (

@@ -37,6 +37,11 @@ from dl_techniques.core.parts import resolve as resolve
 from dl_techniques.core.files.load import load_model as load_model
 from dl_techniques.core.files.save import save_model as save_model
 from dl_techniques.core.contract.keras_types import Activation as Activation
+from dl_techniques.core.contract.keras_types import ActivationLike as ActivationLike
+from dl_techniques.core.contract.keras_types import ConstraintLike as ConstraintLike
+from dl_techniques.core.contract.keras_types import InitializerLike as InitializerLike
+from dl_techniques.core.contract.keras_types import LayerLike as LayerLike
+from dl_techniques.core.contract.keras_types import RegularizerLike as RegularizerLike
 from dl_techniques.core.contract.keras_types import Shape as Shape
 from dl_techniques.core.contract.keras_types import Tensor as Tensor
 from dl_techniques.core.contract.keras_types import Variable as Variable

@@ -9,8 +9,10 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ConstraintLike,
     Example,
-    Layer,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -19,6 +21,7 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import require_one_of
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -29,7 +32,7 @@ from dl_techniques.layers.arguments import require_one_of
     aliases=("dl_techniques>LearnableMultiplier",),
     since="0.1",
 )
-class LayerScale(Layer):
+class LayerScale(SameShape):
     """Learnable gain: scales each channel, or the whole input, by a number of its own.
 
     y = gamma * x
@@ -73,9 +76,9 @@ class LayerScale(Layer):
     def __init__(
         self,
         multiplier_type: str = "CHANNEL",
-        initializer: Any = None,
-        regularizer: Any = None,
-        constraint: Any = None,
+        initializer: InitializerLike | None = None,
+        regularizer: RegularizerLike | None = None,
+        constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,16 +108,11 @@ class LayerScale(Layer):
             constraint=self.constraint,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Scale, in float32: 1e-6 has hardly a digit in float16."""
         x = upcast(inputs)
         return ops.cast(x * ops.cast(self.gamma, x.dtype), self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

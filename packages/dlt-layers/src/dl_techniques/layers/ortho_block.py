@@ -10,7 +10,9 @@ from keras import ops
 
 from dl_techniques.constraints.value_range_constraint import ValueRangeConstraint
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
     Layer,
     Rejection,
     Shape,
@@ -87,12 +89,12 @@ class OrthoBlock(Layer):
     def __init__(
         self,
         units: int,
-        activation: Any = None,
+        activation: ActivationLike | None = None,
         ortho_reg_factor: float = 0.01,
         scale_initial_value: float = 0.5,
         use_bias: bool = False,
-        kernel_initializer: Any = None,
-        bias_initializer: Any = "zeros",
+        kernel_initializer: InitializerLike | None = None,
+        bias_initializer: InitializerLike = "zeros",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -142,7 +144,6 @@ class OrthoBlock(Layer):
             else None
         )
         build_part(self.activation_layer, self.compute_output_shape(input_shape))
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Project, centre, gate, activate."""

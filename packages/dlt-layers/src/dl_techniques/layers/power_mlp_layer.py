@@ -8,7 +8,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ConstraintLike,
+    Example,
+    InitializerLike,
+    Layer,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.activations.relu_k import ReLUK
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import features_of, fresh_initializer
@@ -70,12 +81,12 @@ class PowerMLPLayer(Layer):
         units: int,
         k: int = 3,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -108,7 +119,6 @@ class PowerMLPLayer(Layer):
             else None
         )
         self.basis_kernel = self._add_kernel("basis_kernel", shape)
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Add the two branches."""

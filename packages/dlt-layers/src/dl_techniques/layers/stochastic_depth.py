@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
 from dl_techniques.layers.arguments import require_shares
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -19,7 +20,7 @@ from dl_techniques.layers.arguments import require_shares
     paper="arXiv:1603.09382",
     since="0.1",
 )
-class StochasticDepth(Layer):
+class StochasticDepth(SameShape):
     """Stochastic depth: drops the residual branch of whole samples at training.
 
     y = b x / (1 - rate), with b = 1 with probability 1 - rate and 0 otherwise, drawn once for
@@ -75,10 +76,6 @@ class StochasticDepth(Layer):
         kept = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator) >= rate
         scale = 1.0 / (1.0 - rate) if rate < 1 else 0.0
         return ops.where(kept, inputs * scale, ops.zeros_like(inputs))
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

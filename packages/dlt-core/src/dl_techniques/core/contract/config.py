@@ -14,6 +14,17 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _GIVEN: Final = "__dl_given__"
 
 
+class _Signature:
+    """Serves `inspect.signature`, and with it `help` and editors, of a class."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        """Return the constructor's signature with all that its `**kwargs` take."""
+        found = None if instance is not None else merged_signature(owner)
+        if found is None:
+            raise AttributeError("__signature__")  # `inspect` goes on without it
+        return found
+
+
 class Configurable:
     """Mixin that derives `get_config` and `from_config` from the signature of `__init__`.
 
@@ -25,6 +36,8 @@ class Configurable:
     instead of the constructor's. For these the value that was given is stored, whatever the
     attribute holds.
     """
+
+    __signature__ = _Signature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments that an attribute of Keras would hide."""
@@ -96,14 +109,42 @@ def parameter_names(cls: type) -> tuple[str, ...]:
     return tuple(name for name in names if name not in _KERAS_OWN)
 
 
+def merged_signature(cls: type) -> inspect.Signature | None:
+    """Return the constructor's signature, where parameters of the bases stand for `**kwargs`.
+
+    Args:
+        cls: A component class.
+
+    Returns:
+        The signature; parameters of bases are keyword-only. `None` if only Keras has one.
+    """
+    constructors = list(_constructors(cls))
+    if not constructors:
+        return None
+    own, *inherited = constructors
+    found = {p.name: p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    for parameters in inherited:
+        for p in parameters:
+            if p.kind not in _VARIADIC:
+                found.setdefault(p.name, p.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    last = [p for p in constructors[-1] if p.kind is inspect.Parameter.VAR_KEYWORD]
+    return inspect.Signature([*found.values(), *last])
+
+
 def _parameters(cls: type) -> Iterator[inspect.Parameter]:
+    for parameters in _constructors(cls):
+        yield from (p for p in parameters if p.kind not in _VARIADIC)
+
+
+def _constructors(cls: type) -> Iterator[list[inspect.Parameter]]:
+    """Iterate over the parameters of each constructor that `**kwargs` leads to, up to Keras."""
     for base in cls.__mro__:
-        if "__init__" not in vars(base):
+        if "__init__" not in vars(base) or base is object:
             continue
         if _is_keras(base):
             break
         parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        yield from (p for p in parameters if p.kind not in _VARIADIC)
+        yield parameters
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
             break
 

@@ -9,7 +9,7 @@ the names are Keras's own classes and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 Tensor: TypeAlias = Any
@@ -17,6 +17,21 @@ Tensor: TypeAlias = Any
 
 Shape: TypeAlias = tuple[int | None, ...]
 """A shape; `None` stands for a dimension that is not known yet."""
+
+InitializerLike: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+"""An initializer: its name, its configuration, a class or an instance."""
+
+RegularizerLike: TypeAlias = str | Mapping[str, Any] | Callable[[Any], Any]
+"""A regularizer: its name, its configuration or an instance."""
+
+ConstraintLike: TypeAlias = str | Mapping[str, Any] | Callable[[Any], Any]
+"""A constraint: its name, its configuration or an instance."""
+
+ActivationLike: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+"""An activation: its name, its configuration, a function, a layer or its class."""
+
+LayerLike: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+"""A layer as `resolve` takes it: its name, its configuration, a class or an instance."""
 
 if TYPE_CHECKING:
 

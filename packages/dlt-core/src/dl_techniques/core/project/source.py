@@ -50,9 +50,11 @@ def read_source(entry: Entry) -> SourceText | None:
         function = _constructor(base)
         if function is None:
             continue
-        new = {k: v for k, v in _parameters(function, bound=True).items() if k not in parameters}
+        taken = _parameters(function, bound=True)
+        new = {k: v for k, v in taken.items() if k not in parameters}
         if base is not found:
-            inherited += _arguments(ast.get_docstring(base.node) or "", new, documentation)
+            known = "\n".join([documentation, *inherited])
+            inherited += _arguments(ast.get_docstring(base.node) or "", taken, known)
         is_open = function.args.kwarg is not None
         variadic = {k: parameters.pop(k) for k in list(parameters) if k.startswith("**")}
         parameters |= new

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dl_techniques.core import Layer, Shape
+from dl_techniques.layers.same_shape import SameShape
 
 
-class Elementwise(Layer):
+class Elementwise(SameShape):
     """A layer that keeps shape and mask.
 
     Args:
@@ -17,7 +17,3 @@ class Elementwise(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape

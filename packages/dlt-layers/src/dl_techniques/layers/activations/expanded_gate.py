@@ -8,7 +8,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, upcast
+from dl_techniques.core import (
+    ConstraintLike,
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    upcast,
+)
 from dl_techniques.layers.activations.elementwise import Elementwise
 
 
@@ -28,9 +38,9 @@ class ExpandedGate(Elementwise):
     def __init__(
         self,
         per_channel: bool = False,
-        alpha_initializer: Any = "zeros",
-        alpha_regularizer: Any = None,
-        alpha_constraint: Any = None,
+        alpha_initializer: InitializerLike = "zeros",
+        alpha_regularizer: RegularizerLike | None = None,
+        alpha_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -55,7 +65,6 @@ class ExpandedGate(Elementwise):
             constraint=self.alpha_constraint,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Gate, in float32 at least."""

@@ -9,9 +9,7 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
     Rejection,
-    Shape,
     Tensor,
     TensorSpec,
     component,
@@ -19,6 +17,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import is_number, require_positive_numbers
 from dl_techniques.layers.attention.attend import MASKED
+from dl_techniques.layers.same_shape import SameShape
 
 COEFFICIENTS = (-0.037, 0.481, -2.3, 4.917, -1.791)
 """The published fit of the inverse temperature to the entropy, highest degree first."""
@@ -32,7 +31,7 @@ COEFFICIENTS = (-0.037, 0.481, -2.3, 4.917, -1.791)
     aliases=("dl_techniques>AdaptiveTemperatureSoftmax",),
     since="0.1",
 )
-class AdaptiveSoftmax(Layer):
+class AdaptiveSoftmax(SameShape):
     """Softmax that sharpens dispersed distributions, so that large inputs stay decided.
 
     p = softmax(z), H = -sum_i p_i ln p_i, y = softmax(z / T) with
@@ -160,10 +159,6 @@ class AdaptiveSoftmax(Layer):
         """The mask of the sequence; one of the logits themselves serves here only."""
         whole = previous_mask is not None and len(previous_mask.shape) == len(inputs.shape)
         return None if whole else previous_mask
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -7,7 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Layer, Shape, Tensor
+from dl_techniques.core import (
+    ConstraintLike,
+    InitializerLike,
+    Layer,
+    RegularizerLike,
+    Shape,
+    Tensor,
+)
 from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.attention.attend import Normalizer, all_of, attend
 from dl_techniques.layers.parts import dense_part
@@ -48,12 +55,12 @@ class AttentionLayer(Layer):
         dropout: float = 0.0,
         use_bias: bool = True,
         use_output_bias: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -106,7 +113,6 @@ class AttentionLayer(Layer):
         output_width = self.output_width or query_shape[-1] or 0
         self.output_projection = dense_part(self, output_width, "output", use_bias=bias)
         self.output_projection.build((None, None, self.num_heads * self.value_width))
-        self.built = True
 
     def call(
         self,

@@ -7,10 +7,21 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.attention.channel_attention import ChannelAttention
 from dl_techniques.layers.attention.spatial_attention import SpatialAttention
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -20,7 +31,7 @@ from dl_techniques.layers.conv.channels_last import ChannelsLastLayer
     paper="arXiv:1807.06521",
     since="0.1",
 )
-class CBAM(ChannelsLastLayer):
+class CBAM(SameShape, ChannelsLastLayer):
     """Convolutional block attention module: weighs the channels, then the places of an image.
 
     x' = M_c(x) * x, y = M_s(x') * x', with `ChannelAttention` M_c and `SpatialAttention` M_s.
@@ -61,9 +72,9 @@ class CBAM(ChannelsLastLayer):
         kernel_size: int = 7,
         use_bias: bool = False,
         use_batch_norm: bool = True,
-        activation: Any = "relu",
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        activation: ActivationLike | None = "relu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -91,16 +102,11 @@ class CBAM(ChannelsLastLayer):
         """Build both attentions."""
         self.channel_attention.build(input_shape)
         self.spatial_attention.build(input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Weigh channels, then places."""
         x = inputs * self.channel_attention(inputs)
         return x * self.spatial_attention(x, training=training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

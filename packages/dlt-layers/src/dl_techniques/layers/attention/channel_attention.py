@@ -9,7 +9,10 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -71,9 +74,9 @@ class ChannelAttention(ChannelsLastLayer):
         self,
         reduction_ratio: int = 16,
         use_bias: bool = False,
-        activation: Any = "relu",
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        activation: ActivationLike | None = "relu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,7 +97,6 @@ class ChannelAttention(ChannelsLastLayer):
         self.reduce.build((None, 2, channels))
         self.expand.build((None, 2, hidden))
         build_part(self.activation_layer, (None, 2, hidden))
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Weigh the channels."""

@@ -180,7 +180,6 @@ class DifferentialAttention(AttentionLayer):
         self.head_norm.build((None, None, self.num_heads, 2 * width))
         if self.rope is not None:
             self.rope.build((None, None, 2 * self.num_heads, width))
-        self.built = True
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, **how: Any) -> Any:
         """The normalized difference of the two maps' outputs, with the difference if wanted."""

@@ -179,7 +179,6 @@ class GroupQueryAttention(AttentionLayer):
             self.key_norm.build(head)
         if self.rope is not None:
             self.rope.build(head)
-        self.built = True
 
     def make_cache(self, batch_size: int, length: int) -> dict[str, Tensor]:
         """An empty cache, for decoding with tensors of a fixed size.

@@ -144,7 +144,6 @@ class HopfieldAttention(AttentionLayer):
                 epsilon=1e-5, dtype=self.dtype_policy, name="pattern_norm"
             )
             self.pattern_norm.build((None, None, self.num_heads, self.key_dim))
-        self.built = True
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, **how: Any) -> Any:
         """Move the states, then read out."""

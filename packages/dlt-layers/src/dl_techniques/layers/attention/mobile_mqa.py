@@ -8,7 +8,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
@@ -86,8 +95,8 @@ class MobileMQA(ChannelsLastLayer):
         use_bias: bool = False,
         dropout: float = 0.0,
         norm: Any = "batch",
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -135,7 +144,6 @@ class MobileMQA(ChannelsLastLayer):
         self.value_reduction = self._reduction("value_reduction", image)
         for norm in (self.query_norm, self.key_norm, self.value_norm):
             build_part(norm, image)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Project, attend, project back."""

@@ -11,7 +11,8 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -23,6 +24,7 @@ from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.attention.attend import all_of, attend
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part, dense_part, fresh_initializer
+from dl_techniques.layers.same_shape import SameShape
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 
@@ -34,7 +36,7 @@ MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
     paper="arXiv:1711.07971",
     since="0.1",
 )
-class NonLocalAttention(Layer):
+class NonLocalAttention(SameShape):
     """Non-local block: adds to each position what all positions say to it.
 
     z_i = W_z y_i + x_i, y_i = sum_j f(x_i, x_j) g(x_j) / C(x), over all positions of a sequence,
@@ -97,8 +99,8 @@ class NonLocalAttention(Layer):
         use_bias: bool = True,
         scale: bool = False,
         zero_init: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -152,7 +154,6 @@ class NonLocalAttention(Layer):
                 )
                 for name in ("w_theta", "w_phi")
             )
-        self.built = True
 
     def call(
         self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None
@@ -172,10 +173,6 @@ class NonLocalAttention(Layer):
             y = self._averaged(q, k, v, real)
         y = self.w_z(ops.reshape(y, (*ops.shape(inputs)[:-1], v.shape[-1])))
         return inputs + call_part(self.norm_layer, y, training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _averaged(self, theta: Tensor, phi: Tensor, g: Tensor, real: Tensor | None) -> Tensor:
         """The modes without exponential, in float32: sum_j f(theta_i, phi_j) g_j / C."""

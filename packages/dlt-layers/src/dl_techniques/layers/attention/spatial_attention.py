@@ -8,7 +8,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, upcast
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 
@@ -63,8 +73,8 @@ class SpatialAttention(ChannelsLastLayer):
         kernel_size: int = 7,
         use_bias: bool = False,
         use_batch_norm: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,7 +108,6 @@ class SpatialAttention(ChannelsLastLayer):
                 epsilon=1e-5, dtype=self.dtype_policy, name="norm"
             )
             self.norm.build((None, None, None, 1))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Weigh the places."""

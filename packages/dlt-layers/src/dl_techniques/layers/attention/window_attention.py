@@ -9,7 +9,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import (
     require_integers,
     require_pair,
@@ -19,6 +28,7 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import merge_heads, split_heads
 from dl_techniques.layers.parts import dense_part
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -28,7 +38,7 @@ from dl_techniques.layers.parts import dense_part
     paper="arXiv:2103.14030",
     since="0.1",
 )
-class WindowAttention(Layer):
+class WindowAttention(SameShape):
     """Window attention of the Swin Transformer, with a learnable bias for relative positions.
 
     O = concat_h(softmax(Q_h K_h^T / sqrt(d) + B_h + mask) V_h) W_o within windows of
@@ -87,9 +97,9 @@ class WindowAttention(Layer):
         qk_scale: float | None = None,
         attention_dropout: float = 0.0,
         projection_dropout: float = 0.0,
-        kernel_initializer: Any = "glorot_uniform",
-        table_initializer: Any = None,
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        table_initializer: InitializerLike | None = None,
+        kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -153,7 +163,6 @@ class WindowAttention(Layer):
         dy, dx = y[:, None] - y[None], x[:, None] - x[None]
         index = (dy + rows - 1) * (2 * columns - 1) + dx + columns - 1
         self.relative_position_index = index.astype("int32")
-        self.built = True
 
     def call(
         self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None
@@ -189,10 +198,6 @@ class WindowAttention(Layer):
         """The mask of the tokens; that of the windows serves here only."""
         windows = previous_mask is not None and len(previous_mask.shape) == 3
         return None if windows else previous_mask
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _attend_all_windows(
         self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, how: dict[str, Any]

@@ -7,7 +7,18 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ConstraintLike,
+    Example,
+    InitializerLike,
+    Layer,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_positive_numbers, require_shares
 from dl_techniques.layers.capsules.routing_capsule import RoutingCapsule
 
@@ -80,16 +91,16 @@ class CapsuleBlock(Layer):
         routing_iterations: int = 3,
         dropout_rate: float = 0.0,
         use_layer_norm: bool = False,
-        kernel_initializer: Any = None,
+        kernel_initializer: InitializerLike | None = None,
         use_bias: bool = False,
         stop_gradient_routing: bool = False,
         epsilon: float = 1e-7,
         norm_epsilon: float = 1e-6,
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -145,7 +156,6 @@ class CapsuleBlock(Layer):
         self.routing.build(input_shape)
         if self.norm is not None:
             self.norm.build(self.compute_output_shape(input_shape))
-        self.built = True
 
     def call(
         self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None

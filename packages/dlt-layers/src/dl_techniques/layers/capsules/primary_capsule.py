@@ -8,7 +8,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, upcast
+from dl_techniques.core import (
+    ConstraintLike,
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
@@ -81,12 +92,12 @@ class PrimaryCapsule(ChannelsLastLayer):
         padding: str = "valid",
         use_bias: bool = True,
         epsilon: float = 1e-7,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -129,7 +140,6 @@ class PrimaryCapsule(ChannelsLastLayer):
         channels = channels_of(input_shape)
         self._require_large_enough(input_shape)
         self.conv.build((None, None, None, channels))
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve, group and squash."""

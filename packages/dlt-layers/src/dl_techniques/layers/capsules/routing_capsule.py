@@ -9,8 +9,11 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ConstraintLike,
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -87,15 +90,15 @@ class RoutingCapsule(Layer):
         num_capsules: int,
         dim_capsules: int,
         routing_iterations: int = 3,
-        kernel_initializer: Any = None,
+        kernel_initializer: InitializerLike | None = None,
         use_bias: bool = False,
         stop_gradient_routing: bool = False,
         epsilon: float = 1e-7,
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -147,7 +150,6 @@ class RoutingCapsule(Layer):
             if self.use_bias
             else None
         )
-        self.built = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Predict, then route the predictions."""

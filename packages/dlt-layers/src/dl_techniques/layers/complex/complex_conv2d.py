@@ -124,7 +124,6 @@ class ComplexConv2D(ComplexKernelLayer):
             )
         self._require_large_enough(shape)
         self.build_kernel((*self._sides, channels // self.groups, self.filters))
-        self.built = True
 
     def call_parts(self, real: Tensor, imaginary: Tensor) -> Parts:
         """Convolve both parts at once."""

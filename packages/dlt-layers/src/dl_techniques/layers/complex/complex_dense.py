@@ -79,7 +79,6 @@ class ComplexDense(ComplexKernelLayer):
     def build(self, input_shape: Any) -> None:
         """Create the parts of the kernel `(features, units)` and of the bias `(units,)`."""
         self.build_kernel((features_of(part_shape(input_shape)), self.units))
-        self.built = True
 
     def call_parts(self, real: Tensor, imaginary: Tensor) -> Parts:
         """Multiply by the block matrix."""

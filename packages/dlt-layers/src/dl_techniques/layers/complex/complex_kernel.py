@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core import Tensor
+from dl_techniques.core import ConstraintLike, InitializerLike, RegularizerLike, Tensor
 from dl_techniques.layers.complex.complex_layer import ComplexLayer, Parts
 from dl_techniques.layers.parts import fresh_initializer
 
@@ -36,12 +36,12 @@ class ComplexKernelLayer(ComplexLayer):
     def __init__(
         self,
         use_bias: bool = True,
-        kernel_initializer: Any = "complex_glorot",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "complex_glorot",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

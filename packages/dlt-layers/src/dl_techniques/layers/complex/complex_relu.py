@@ -8,7 +8,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component, upcast
+from dl_techniques.core import (
+    ConstraintLike,
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
 from dl_techniques.layers.arguments import require_one_of, require_positive_numbers
 from dl_techniques.layers.complex.complex_layer import ComplexLayer, Parts, part_shape
 from dl_techniques.layers.parts import features_of
@@ -71,9 +81,9 @@ class ComplexReLU(ComplexLayer):
     def __init__(
         self,
         mode: str = "crelu",
-        bias_initializer: Any = "zeros",
-        bias_regularizer: Any = None,
-        bias_constraint: Any = None,
+        bias_initializer: InitializerLike = "zeros",
+        bias_regularizer: RegularizerLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         epsilon: float = 1e-12,
         **kwargs: Any,
     ) -> None:
@@ -102,7 +112,6 @@ class ComplexReLU(ComplexLayer):
             if self.mode == "modrelu"
             else None
         )
-        self.built = True
 
     def call_parts(self, real: Tensor, imaginary: Tensor) -> Parts:
         """Rectify."""

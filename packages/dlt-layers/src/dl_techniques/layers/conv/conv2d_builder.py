@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import keras
 
-from dl_techniques.core import Tensor, component, resolve
+from dl_techniques.core import ActivationLike, Tensor, component, resolve
 from dl_techniques.core.parts import accepts
 from dl_techniques.layers.conv.channels_last import require_channels_last
 
@@ -34,7 +34,7 @@ def conv2d_builder(
     ln_params: Mapping[str, Any] | None = None,
     dropout_params: Mapping[str, Any] | None = None,
     conv_type: str = "conv2d",
-    activation: Any = None,
+    activation: ActivationLike | None = None,
     name: str | None = None,
 ) -> Any:
     """Make a convolution with what usually follows it, and apply it if a tensor is given.

@@ -7,7 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Shape, Tensor, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    InitializerLike,
+    RegularizerLike,
+    Shape,
+    Tensor,
+    resolve,
+)
 from dl_techniques.layers.arguments import (
     require_integers,
     require_positive_numbers,
@@ -26,34 +33,37 @@ class ConvNeXtBlock(ChannelsLastLayer):
 
     Args:
         filters: Number of output channels; `None` for the input's.
-        kernel_size: Size of the depthwise kernel.
-        expansion: Width of the hidden features in `filters`.
+        kernel_size: Odd size of the depthwise kernel.
+        expansion: Width of the hidden features, in `filters`.
         strides: Step of the depthwise convolution.
         drop_path: Probability that a sample skips the block at training.
-        use_bias: Whether the layers have biases, the normalization included.
-        activation: Activation of the hidden features.
+        use_bias: Whether the layers have biases, normalizations included.
+        activation: Activation of the hidden features: name, function, layer or configuration.
+            `"gelu"` is the exact one.
         norm_epsilon: Added to the variance.
-        kernel_initializer: Initializer of all kernels.
+        kernel_initializer: Initializer of all kernels; `None` for a truncated normal distribution
+            of deviation 0.02.
         kernel_regularizer: Regularizer of all kernels.
         bias_regularizer: Regularizer of all biases.
         seed: Seed of the draws of `drop_path`.
-        **kwargs: Arguments of `keras.layers.Layer`, and `data_format`.
+        **kwargs: Settings of `ChannelsLastLayer` and arguments of `keras.layers.Layer`.
     """
 
     def __init__(
         self,
-        filters: int | None,
-        kernel_size: int,
-        expansion: int,
-        strides: int,
-        drop_path: float,
-        use_bias: bool,
-        activation: Any,
-        norm_epsilon: float,
-        kernel_initializer: Any,
-        kernel_regularizer: Any,
-        bias_regularizer: Any,
-        seed: int | None,
+        filters: int | None = None,
+        kernel_size: int = 7,
+        expansion: int = 4,
+        *,
+        strides: int = 1,
+        drop_path: float = 0.0,
+        use_bias: bool = True,
+        activation: ActivationLike | None = "gelu",
+        norm_epsilon: float = 1e-6,
+        kernel_initializer: InitializerLike | None = None,
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -114,7 +124,6 @@ class ConvNeXtBlock(ChannelsLastLayer):
             )
             self.stochastic_depth.build(output_shape)
         self._build_shortcut(input_shape, filters)
-        self.built = True
 
     def _settings(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,14 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import is_number
 from dl_techniques.layers.conv.convnext_block import ConvNeXtBlock
 from dl_techniques.layers.layer_scale import LayerScale
@@ -34,19 +41,9 @@ class ConvNeXtV1Block(ConvNeXtBlock):
         kernel_size: Odd size of the depthwise kernel.
         expansion: Width of the hidden features, in `filters`.
         layer_scale_init: Initial gamma; `None` for no gamma.
-        drop_path: Probability that a sample skips the branch at training.
-        use_bias: Whether the layers have biases, the normalization included.
-        activation: Activation of the hidden features: name, function, layer or configuration.
-            `"gelu"` is the exact one.
-        norm_epsilon: Added to the variance.
-        strides: Step of the depthwise convolution.
-        kernel_initializer: Initializer of all kernels; `None` for a truncated normal distribution
-            of deviation 0.02.
-        kernel_regularizer: Regularizer of all kernels.
-        bias_regularizer: Regularizer of all biases.
-        seed: Seed of the draws of `drop_path`.
-        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `ConvNeXtBlock` (`strides`, `drop_path`, `use_bias`, `activation`,
+            `norm_epsilon`, initializer, regularizers, `seed`, `data_format`) and arguments of
+            `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -74,32 +71,9 @@ class ConvNeXtV1Block(ConvNeXtBlock):
         kernel_size: int = 7,
         expansion: int = 4,
         layer_scale_init: float | None = 1e-6,
-        drop_path: float = 0.0,
-        use_bias: bool = True,
-        activation: Any = "gelu",
-        norm_epsilon: float = 1e-6,
-        strides: int = 1,
-        kernel_initializer: Any = None,
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            filters=filters,
-            kernel_size=kernel_size,
-            expansion=expansion,
-            strides=strides,
-            drop_path=drop_path,
-            use_bias=use_bias,
-            activation=activation,
-            norm_epsilon=norm_epsilon,
-            kernel_initializer=kernel_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(filters, kernel_size, expansion, **kwargs)
         if layer_scale_init is not None and not is_number(layer_scale_init):
             raise ValueError(
                 "`layer_scale_init` must be a number or None. "

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.conv.convnext_block import ConvNeXtBlock
 from dl_techniques.layers.norms.global_response_normalization import GlobalResponseNormalization
 
@@ -30,19 +36,9 @@ class ConvNeXtV2Block(ConvNeXtBlock):
         filters: Number of output channels; `None` for the input's.
         kernel_size: Odd size of the depthwise kernel.
         expansion: Width of the hidden features, in `filters`.
-        drop_path: Probability that a sample skips the branch at training.
-        use_bias: Whether the layers have biases, the normalizations included.
-        activation: Activation of the hidden features: name, function, layer or configuration.
-            `"gelu"` is the exact one.
-        norm_epsilon: Added to the variance.
-        strides: Step of the depthwise convolution.
-        kernel_initializer: Initializer of all kernels; `None` for a truncated normal distribution
-            of deviation 0.02.
-        kernel_regularizer: Regularizer of all kernels.
-        bias_regularizer: Regularizer of all biases.
-        seed: Seed of the draws of `drop_path`.
-        data_format: `"channels_last"`, or `None` for Keras's own setting, which must be that.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `ConvNeXtBlock` (`strides`, `drop_path`, `use_bias`, `activation`,
+            `norm_epsilon`, initializer, regularizers, `seed`, `data_format`) and arguments of
+            `keras.layers.Layer`.
 
     Input shape:
         `(batch, height, width, channels)`; height and width may be unknown.
@@ -64,38 +60,6 @@ class ConvNeXtV2Block(ConvNeXtBlock):
         Woo et al., "ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders",
         arXiv:2301.00808.
     """
-
-    def __init__(
-        self,
-        filters: int | None = None,
-        kernel_size: int = 7,
-        expansion: int = 4,
-        drop_path: float = 0.0,
-        use_bias: bool = True,
-        activation: Any = "gelu",
-        norm_epsilon: float = 1e-6,
-        strides: int = 1,
-        kernel_initializer: Any = None,
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            filters=filters,
-            kernel_size=kernel_size,
-            expansion=expansion,
-            strides=strides,
-            drop_path=drop_path,
-            use_bias=use_bias,
-            activation=activation,
-            norm_epsilon=norm_epsilon,
-            kernel_initializer=kernel_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
 
     def build_version(self, hidden_shape: Shape, output_shape: Shape) -> None:  # noqa: ARG002  # the branch stays as it is
         """Create GRN."""

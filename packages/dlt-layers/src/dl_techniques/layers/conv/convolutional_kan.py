@@ -9,7 +9,10 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -101,13 +104,13 @@ class ConvolutionalKAN(ChannelsLastLayer):
         grid_size: int = 5,
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
-        base_activation: Any = "silu",
+        base_activation: ActivationLike | None = "silu",
         use_base: bool = True,
         use_scale: bool = True,
-        base_initializer: Any = "glorot_uniform",
-        spline_initializer: Any = None,
-        scale_initializer: Any = "ones",
-        kernel_regularizer: Any = None,
+        base_initializer: InitializerLike = "glorot_uniform",
+        spline_initializer: InitializerLike | None = None,
+        scale_initializer: InitializerLike = "ones",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -177,7 +180,6 @@ class ConvolutionalKAN(ChannelsLastLayer):
                 shape=(*taps, self.filters),
                 initializer=self.scale_initializer,
             )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Pad, evaluate the functions at each pixel, convolve."""

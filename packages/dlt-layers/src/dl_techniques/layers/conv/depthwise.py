@@ -9,7 +9,10 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ConstraintLike,
     Example,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -227,11 +230,11 @@ class DepthwiseConvolution(ChannelsLastLayer):
         dilation_rate: int = 1,
         padding: str = "symmetric",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -269,7 +272,6 @@ class DepthwiseConvolution(ChannelsLastLayer):
             if self.use_bias
             else None
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve each channel."""

@@ -65,7 +65,6 @@ class PixelShuffle(ChannelsLastLayer):
                 "The square of `factor` must divide the channels. "
                 f"Received: factor={self.factor}, input_shape={tuple(input_shape)}"
             )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Rearrange."""

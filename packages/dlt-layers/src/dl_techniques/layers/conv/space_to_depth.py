@@ -63,7 +63,6 @@ class SpaceToDepth(ChannelsLastLayer):
         """Check that the known sizes divide."""
         channels_of(input_shape)
         self._require_multiples(input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Rearrange."""

@@ -7,7 +7,18 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+)
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
@@ -96,13 +107,13 @@ class UIB(ChannelsLastLayer):
         middle_dw_kernel_size: int | None = 3,
         strides: int = 1,
         use_middle_dw_stride: bool = True,
-        activation: Any = "relu",
+        activation: ActivationLike | None = "relu",
         layer_scale_init: float | None = None,
         drop_path: float = 0.0,
         norm_momentum: float = 0.99,
         norm_epsilon: float = 1e-3,
-        kernel_initializer: Any = "he_normal",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "he_normal",
+        kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         padding: str = "symmetric",
         **kwargs: Any,
@@ -187,7 +198,6 @@ class UIB(ChannelsLastLayer):
                 self.drop_path, self.seed, dtype=self.dtype_policy
             )
             self.stochastic_depth.build(shape)
-        self.built = True
 
     def _depthwise(self, kernel_size: int | None, strides: int) -> Any:
         if not kernel_size:

@@ -8,7 +8,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    Layer,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 
 
@@ -53,8 +63,8 @@ class ClassToken(Layer):
     def __init__(
         self,
         num_tokens: int = 1,
-        initializer: Any = "zeros",
-        regularizer: Any = None,
+        initializer: InitializerLike = "zeros",
+        regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -77,7 +87,6 @@ class ClassToken(Layer):
             initializer=self.initializer,
             regularizer=self.regularizer,
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Put the tokens first, in the compute dtype."""

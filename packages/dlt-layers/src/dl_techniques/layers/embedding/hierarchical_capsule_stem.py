@@ -9,7 +9,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers, require_pair
 from dl_techniques.layers.capsules.capsule_block import CapsuleBlock
 from dl_techniques.layers.capsules.primary_capsule import PrimaryCapsule
@@ -91,9 +100,9 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
         routing_iterations: int = 3,
         use_layer_norm: bool = False,
         flatten: bool = True,
-        kernel_initializer: Any = "lecun_normal",
-        routing_initializer: Any = None,
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "lecun_normal",
+        routing_initializer: InitializerLike | None = None,
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -167,7 +176,6 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
         for block in self.blocks:
             block.build((None, self.num_capsules, self.capsule_dim))
         self.projection.build((None, None, None, self.num_capsules * self.capsule_dim))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Route at each scale, and average between them."""

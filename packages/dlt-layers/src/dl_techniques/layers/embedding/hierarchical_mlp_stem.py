@@ -7,7 +7,18 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
@@ -71,11 +82,11 @@ class HierarchicalMLPStem(ChannelsLastLayer):
         embed_dim: int,
         patch_size: int = 16,
         norm: Any = "batch",
-        activation: Any = "gelu",
+        activation: ActivationLike | None = "gelu",
         use_bias: bool = True,
         flatten: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -133,7 +144,6 @@ class HierarchicalMLPStem(ChannelsLastLayer):
             build_part(norm, shape)
             if i < len(self.activations):
                 build_part(self.activations[i], shape)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Convolve, normalize, activate, from small patches to large."""

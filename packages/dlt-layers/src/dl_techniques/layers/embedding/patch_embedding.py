@@ -9,7 +9,10 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ConstraintLike,
     Example,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -86,12 +89,12 @@ class PatchEmbedding(ChannelsLastLayer):
         norm: Any = None,
         flatten: bool = True,
         strict_size: bool | str = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -138,7 +141,6 @@ class PatchEmbedding(ChannelsLastLayer):
         self._require_whole_patches(input_shape)
         self.projection.build((None, None, None, channels))
         build_part(self.norm_layer, self.compute_output_shape(input_shape))
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Cut, project, normalize."""

@@ -9,8 +9,11 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -95,11 +98,11 @@ class PatchEmbedding1d(Layer):
         channel_independent: bool = False,
         missing_value_mask: bool = False,
         hidden_dim: int | None = None,
-        activation: Any = "relu",
+        activation: ActivationLike | None = "relu",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -146,7 +149,6 @@ class PatchEmbedding1d(Layer):
         features = self.patch_size * (1 if self.channel_independent else channels)
         features *= 2 if self.missing_value_mask else 1
         self.projection.build((*patches, features))
-        self.built = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Cut and project."""

@@ -10,7 +10,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
@@ -18,6 +27,7 @@ from dl_techniques.layers.arguments import (
     require_shares,
 )
 from dl_techniques.layers.interpolation import resize_bicubic, resize_bilinear
+from dl_techniques.layers.same_shape import SameShape
 
 _INTERPOLATIONS = ("bilinear", "bicubic", "bicubic_plain", "bicubic_antialias")
 
@@ -29,7 +39,7 @@ _INTERPOLATIONS = ("bilinear", "bicubic", "bicubic_plain", "bicubic_antialias")
     paper="arXiv:1706.03762",
     since="0.1",
 )
-class PositionalEmbedding(Layer):
+class PositionalEmbedding(SameShape):
     """Adds a vector for each absolute position, learned or sinusoidal.
 
     y_p = drop(x_p + E_p), with a learned table E, or with
@@ -94,8 +104,8 @@ class PositionalEmbedding(Layer):
         dropout: float = 0.0,
         theta: float = 10000.0,
         interpolation: str = "bilinear",
-        embeddings_initializer: Any = None,
-        embeddings_regularizer: Any = None,
+        embeddings_initializer: InitializerLike | None = None,
+        embeddings_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         prefix_tokens: int | None = None,
         **kwargs: Any,
@@ -175,7 +185,6 @@ class PositionalEmbedding(Layer):
             exponents = np.arange(width) // 2 * 2 / width
             angles = np.arange(self.max_seq_len or 0)[:, None] * self.theta**-exponents
             self.table = np.where(np.arange(width) % 2, np.cos(angles), np.sin(angles))
-        self.built = True
 
     def call(
         self,
@@ -192,10 +201,6 @@ class PositionalEmbedding(Layer):
         else:
             vectors = self._sequence(inputs, start_index)
         return self.dropout_layer(inputs + ops.cast(vectors, inputs.dtype), training=training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _sequence(self, inputs: Tensor, start: Tensor | int) -> Tensor:
         tokens = ops.shape(inputs)[1]

@@ -10,7 +10,6 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
     Rejection,
     Shape,
     Tensor,
@@ -24,6 +23,7 @@ from dl_techniques.layers.arguments import (
     require_one_of,
     require_positive_numbers,
 )
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -33,7 +33,7 @@ from dl_techniques.layers.arguments import (
     paper="arXiv:2104.09864",
     since="0.1",
 )
-class RotaryPositionEmbedding(Layer):
+class RotaryPositionEmbedding(SameShape):
     """Rotary position embedding (RoPE): rotates pairs of features in proportion to position.
 
     For a token at position m, the i-th pair of features becomes
@@ -139,7 +139,6 @@ class RotaryPositionEmbedding(Layer):
         theta = self.rope_theta ** (-np.arange(0, self.rotary_dim, 2) / self.rotary_dim)
         angles = np.outer(np.arange(self.max_seq_len), theta)
         self.cos, self.sin = np.cos(angles), np.sin(angles)
-        self.built = True
 
     def call(
         self, inputs: Tensor, positions: Tensor | None = None, offset: Tensor | int = 0
@@ -156,10 +155,6 @@ class RotaryPositionEmbedding(Layer):
         if self.rotary_dim == inputs.shape[-1]:
             return y
         return ops.concatenate([y, inputs[..., self.rotary_dim :]], axis=-1)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _angles(
         self, tokens: Any, positions: Tensor | None, offset: Tensor | int

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
     Rejection,
     Shape,
@@ -52,14 +53,8 @@ class DifferentialFFN(FeedForward):
         lambda_init: Where lambda starts.
         trainable_lambda: Whether lambda is learned; else it stays at `lambda_init`.
         norm_epsilon: Added to the variance in LN.
-        dropout: Rate of dropout before W_o.
-        use_bias: Whether the dense layers have biases.
-        kernel_initializer: Initializer of the kernels.
-        bias_initializer: Initializer of the biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        seed: Seed of dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
+            `seed`) and arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`; only the features must be known.
@@ -85,33 +80,15 @@ class DifferentialFFN(FeedForward):
         self,
         hidden_dim: int,
         output_dim: int | None = None,
-        branch_activation: Any = "gelu",
+        branch_activation: ActivationLike | None = "gelu",
         gated: bool = False,
-        gate_activation: Any = "sigmoid",
+        gate_activation: ActivationLike | None = "sigmoid",
         lambda_init: float = 1.0,
         trainable_lambda: bool = True,
         norm_epsilon: float = 1e-6,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            hidden_dim=hidden_dim,
-            output_dim=output_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(hidden_dim, output_dim, **kwargs)
         require_integers(hidden_dim=hidden_dim)
         require_positive_numbers(norm_epsilon=norm_epsilon)
         if not is_number(lambda_init):
@@ -152,7 +129,6 @@ class DifferentialFFN(FeedForward):
         )
         self.hidden_dropout = self._drop()
         self.output_dense = dense_part(self, output_dim, "output", self.hidden_dim)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Subtract the branches and project."""

@@ -1,4 +1,4 @@
-"""What all feed-forward blocks share."""
+"""Base of the feed-forward blocks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Layer, Shape
+from dl_techniques.core import InitializerLike, Layer, RegularizerLike, Shape
 from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.parts import features_of, offset_seed
 
@@ -17,8 +17,8 @@ class FeedForward(Layer):
     Args:
         hidden_dim: Width in the middle; `None` where the block has a rule for it.
         output_dim: Width of the output; `None` for that of the input.
-        dropout: Rate of dropout.
-        use_bias: Whether the dense layers have biases.
+        dropout: Rate of dropout, where the block's formula has it.
+        use_bias: Whether the dense layers learn biases.
         kernel_initializer: Initializer of their kernels.
         bias_initializer: Initializer of their biases.
         kernel_regularizer: Regularizer of their kernels.
@@ -29,15 +29,16 @@ class FeedForward(Layer):
 
     def __init__(
         self,
-        hidden_dim: int | None,
-        output_dim: int | None,
-        dropout: float,
-        use_bias: bool,
-        kernel_initializer: Any,
-        bias_initializer: Any,
-        kernel_regularizer: Any,
-        bias_regularizer: Any,
-        seed: int | None,
+        hidden_dim: int | None = None,
+        output_dim: int | None = None,
+        *,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

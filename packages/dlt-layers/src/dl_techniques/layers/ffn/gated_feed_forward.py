@@ -29,7 +29,6 @@ class GatedFeedForward(FeedForward):
         self.down = dense_part(self, output_dim, "down", hidden_dim)
         build_part(self.activation_layer, self.gate.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Gate, drop, project."""

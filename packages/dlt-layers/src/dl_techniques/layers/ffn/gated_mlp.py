@@ -10,7 +10,9 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
     Rejection,
     Shape,
     Tensor,
@@ -35,7 +37,7 @@ from dl_techniques.layers.parts import build_part, dense_part
 class GatedMLP(FeedForward):
     """Gated MLP with a spatial gate (gMLP): half of the features gates the other, across tokens.
 
-    (u, v) = split(act(x W_1 + b_1)), v' = W_s LN(v) + b_s, y = (u * v') W_2 + b_2
+    (u, v) = split(drop(act(x W_1 + b_1))), v' = W_s LN(v) + b_s, y = drop((u * v') W_2 + b_2)
 
     W_s (tokens x tokens) mixes the tokens; it starts near zero and b_s at one, so that the block
     starts as a plain one. With `causal=True` a token sees itself and earlier ones only. A tiny
@@ -54,14 +56,8 @@ class GatedMLP(FeedForward):
         tiny_attention: Width of the attention's head; `None` for none.
         norm_epsilon: Added to the variance in LN.
         spatial_initializer: Initializer of W_s; `None` for normal numbers of scale 1e-6.
-        dropout: Rate of dropout after the activation and at the end.
-        use_bias: Whether the dense layers have biases.
-        kernel_initializer: Initializer of the kernels.
-        bias_initializer: Initializer of the biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        seed: Seed of dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
+            `seed`) and arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, tokens, features)`.
@@ -88,32 +84,14 @@ class GatedMLP(FeedForward):
         hidden_dim: int,
         seq_len: int | None = None,
         output_dim: int | None = None,
-        activation: Any = "gelu",
+        activation: ActivationLike | None = "gelu",
         causal: bool = False,
         tiny_attention: int | None = None,
         norm_epsilon: float = 1e-5,
-        spatial_initializer: Any = None,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
+        spatial_initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            hidden_dim=hidden_dim,
-            output_dim=output_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(hidden_dim, output_dim, **kwargs)
         require_integers(hidden_dim=hidden_dim)
         if hidden_dim % 2:
             raise ValueError(
@@ -164,7 +142,6 @@ class GatedMLP(FeedForward):
         build_part(self.activation_layer, self.hidden.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
         self.output_dropout = self._drop(1)
-        self.built = True
 
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None

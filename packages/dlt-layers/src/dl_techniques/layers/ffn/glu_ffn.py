@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dl_techniques.core import Example, Rejection, TensorSpec, component, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    Rejection,
+    TensorSpec,
+    component,
+    resolve,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 
@@ -20,7 +27,7 @@ from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 class GLUFFN(GatedFeedForward):
     """Feed-forward block with a gated linear unit of any activation.
 
-    y = (act(x W_gate + b) * (x W_up + c)) W_down + d
+    y = drop(act(x W_gate + b) * (x W_up + c)) W_down + d
 
     The activation names the variant: `"sigmoid"` is GLU, `None` Bilinear, `"relu"` ReGLU, `"gelu"`
     GEGLU, `"silu"` SwiGLU. (`"gelu"` is the exact one; T5 takes the tanh approximation, for which
@@ -30,14 +37,8 @@ class GLUFFN(GatedFeedForward):
         hidden_dim: Width of gate and value.
         output_dim: Width of the output; `None` for that of the input.
         activation: Of the gate: name, function, layer or configuration; `None` for none.
-        dropout: Rate of dropout before W_down.
-        use_bias: Whether the dense layers have biases.
-        kernel_initializer: Initializer of the kernels.
-        bias_initializer: Initializer of the biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        seed: Seed of dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
+            `seed`) and arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`; only the features must be known.
@@ -63,28 +64,10 @@ class GLUFFN(GatedFeedForward):
         self,
         hidden_dim: int,
         output_dim: int | None = None,
-        activation: Any = "sigmoid",
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
+        activation: ActivationLike | None = "sigmoid",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            hidden_dim=hidden_dim,
-            output_dim=output_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(hidden_dim, output_dim, **kwargs)
         require_integers(hidden_dim=hidden_dim)
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
@@ -27,14 +36,8 @@ class MLPBlock(FeedForward):
         hidden_dim: Width in the middle.
         output_dim: Width of the output; `None` for that of the input.
         activation: Name, function, layer or configuration; `None` for none.
-        dropout: Rate of dropout after the activation and at the end.
-        use_bias: Whether the dense layers have biases.
-        kernel_initializer: Initializer of the kernels.
-        bias_initializer: Initializer of the biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        seed: Seed of dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
+            `seed`) and arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`; only the features must be known.
@@ -60,28 +63,10 @@ class MLPBlock(FeedForward):
         self,
         hidden_dim: int,
         output_dim: int | None = None,
-        activation: Any = "gelu",
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
+        activation: ActivationLike | None = "gelu",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            hidden_dim=hidden_dim,
-            output_dim=output_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(hidden_dim, output_dim, **kwargs)
         require_integers(hidden_dim=hidden_dim)
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
@@ -95,7 +80,6 @@ class MLPBlock(FeedForward):
         build_part(self.activation_layer, self.hidden.compute_output_shape(input_shape))
         self.hidden_dropout = self._drop()
         self.output_dropout = self._drop(1)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Widen, activate, narrow."""

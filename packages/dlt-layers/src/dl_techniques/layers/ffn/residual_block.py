@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
@@ -31,14 +40,8 @@ class ResidualBlock(FeedForward):
         output_dim: Width of the output; `None` for that of the input.
         activation: Name, function, layer or configuration; `None` for none.
         linear_residual: Whether the residual path has weights.
-        dropout: Rate of dropout before the sum.
-        use_bias: Whether the dense layers have biases.
-        kernel_initializer: Initializer of the kernels.
-        bias_initializer: Initializer of the biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        seed: Seed of dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
+            `seed`) and arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`; only the features must be known.
@@ -65,29 +68,11 @@ class ResidualBlock(FeedForward):
         self,
         hidden_dim: int,
         output_dim: int | None = None,
-        activation: Any = "silu",
+        activation: ActivationLike | None = "silu",
         linear_residual: bool = True,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            hidden_dim=hidden_dim,
-            output_dim=output_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(hidden_dim, output_dim, **kwargs)
         require_integers(hidden_dim=hidden_dim)
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
@@ -109,7 +94,6 @@ class ResidualBlock(FeedForward):
         )
         build_part(self.activation_layer, self.hidden.compute_output_shape(input_shape))
         self.output_dropout = self._drop()
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Add the two paths."""

@@ -8,7 +8,12 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    Rejection,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers, require_positive_numbers
 from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 
@@ -23,7 +28,7 @@ from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 class SwiGLUFFN(GatedFeedForward):
     """SwiGLU feed-forward block: one projection gates another through SiLU.
 
-    y = (silu(x W_gate) * (x W_up)) W_down, silu(z) = z sigmoid(z)
+    y = drop(silu(x W_gate) * (x W_up)) W_down, silu(z) = z sigmoid(z)
 
     Without an explicit `hidden_dim` the width is two thirds of `ffn_expansion_factor` times the
     features, which gives the three matrices the parameters of a plain block's two, rounded up to
@@ -35,14 +40,9 @@ class SwiGLUFFN(GatedFeedForward):
         ffn_expansion_factor: Width of the plain block that this one replaces, in multiples of the
             input's.
         ffn_multiple_of: The width by the rule is rounded up to a multiple of this.
-        dropout: Rate of dropout before W_down.
         use_bias: Whether the projections have biases.
-        kernel_initializer: Initializer of the kernels.
-        bias_initializer: Initializer of the biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        seed: Seed of dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `FeedForward` (`dropout`, initializers, regularizers,
+            `seed`) and arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`; only the features must be known.
@@ -71,27 +71,10 @@ class SwiGLUFFN(GatedFeedForward):
         output_dim: int | None = None,
         ffn_expansion_factor: float = 4,
         ffn_multiple_of: int = 256,
-        dropout: float = 0.0,
         use_bias: bool = False,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            hidden_dim=hidden_dim,
-            output_dim=output_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(hidden_dim, output_dim, use_bias=use_bias, **kwargs)
         require_positive_numbers(ffn_expansion_factor=ffn_expansion_factor)
         require_integers(ffn_multiple_of=ffn_multiple_of)
         self.ffn_expansion_factor = ffn_expansion_factor

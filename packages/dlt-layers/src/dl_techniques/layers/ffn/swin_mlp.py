@@ -25,14 +25,8 @@ class SwinMLP(MLPBlock):
         hidden_dim: Width in the middle; in Swin transformers four times the input's.
         output_dim: Width of the output; `None` for that of the input.
         activation: Name, function, layer or configuration; `None` for none.
-        dropout: Rate of dropout after the activation and at the end.
-        use_bias: Whether the dense layers have biases.
-        kernel_initializer: Initializer of the kernels.
-        bias_initializer: Initializer of the biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        seed: Seed of dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
+            `seed`) and arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`; only the features must be known.

@@ -24,6 +24,7 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.image.correlate import correlate, gaussian_size, gaussian_taps
 from dl_techniques.layers.image.hysteresis import hysteresis
+from dl_techniques.layers.same_shape import SameShape
 
 _BORDERS = {
     "constant": "same",
@@ -40,7 +41,7 @@ _EPSILON = 1.1920929e-07  # of float32
     tags=("image", "edges", "vision"),
     since="0.1",
 )
-class Canny(ChannelsLastLayer):
+class Canny(SameShape, ChannelsLastLayer):
     """Canny edge detector: thin curves where the blurred image changes most.
 
     s = G_sigma x;  m = sqrt(s_i^2 + s_j^2), s_i and s_j by unnormalized Sobel filters
@@ -120,7 +121,6 @@ class Canny(ChannelsLastLayer):
     def build(self, input_shape: Shape) -> None:
         """Check the input's shape."""
         channels_of(input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Find the edges, in float32."""
@@ -155,10 +155,6 @@ class Canny(ChannelsLastLayer):
             for share in (self.threshold_min, self.threshold_max)
         )
         return low, high
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -19,6 +19,7 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import is_number, require_integers, require_pair
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.image.tiles import Tiles, equalizing_tables, interpolated
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -27,7 +28,7 @@ from dl_techniques.layers.image.tiles import Tiles, equalizing_tables, interpola
     tags=("image", "contrast", "vision"),
     since="0.1",
 )
-class CLAHE(ChannelsLastLayer):
+class CLAHE(SameShape, ChannelsLastLayer):
     """Contrast-limited adaptive histogram equalization: equalizes each part of an image.
 
     For each tile of a pixels and n bins, with the limit L = max(floor(clip a / n), 1):
@@ -111,7 +112,6 @@ class CLAHE(ChannelsLastLayer):
     def build(self, input_shape: Shape) -> None:
         """Check the input's shape."""
         channels_of(input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Equalize in float32 and return the compute dtype."""
@@ -130,10 +130,6 @@ class CLAHE(ChannelsLastLayer):
 
     def _counts(self, height: Any, width: Any) -> tuple[Any, Any]:
         return -(-height // self.tile_size), -(-width // self.tile_size)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

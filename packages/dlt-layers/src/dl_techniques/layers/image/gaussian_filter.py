@@ -102,7 +102,6 @@ class GaussianFilter(ChannelsLastLayer):
         """Check the input's shape."""
         channels_of(input_shape)
         self.compute_output_shape(input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Blur in float32 and return the compute dtype."""

@@ -117,7 +117,6 @@ class ShearletTransform(ChannelsLastLayer):
             filters = np.concatenate([filters, np.zeros_like(filters[:1])])
         # Constants, not weights: a model file need not hold what its shape determines.
         self._filters = filters.astype("float32")
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Transform each channel, in float32."""

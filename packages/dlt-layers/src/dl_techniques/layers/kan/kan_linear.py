@@ -10,8 +10,11 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -99,17 +102,17 @@ class KANLinear(Layer):
         grid_size: int = 5,
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
-        base_activation: Any = "silu",
+        base_activation: ActivationLike | None = "silu",
         use_base: bool = True,
         use_spline_scale: bool = True,
         use_bias: bool = False,
         adaptive_grid: bool = False,
         l1_regularization: float = 0.0,
         entropy_regularization: float = 0.0,
-        base_initializer: Any = "glorot_uniform",
-        spline_initializer: Any = None,
-        scale_initializer: Any = "ones",
-        kernel_regularizer: Any = None,
+        base_initializer: InitializerLike = "glorot_uniform",
+        spline_initializer: InitializerLike | None = None,
+        scale_initializer: InitializerLike = "ones",
+        kernel_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -181,7 +184,6 @@ class KANLinear(Layer):
                 trainable=False,
                 autocast=False,
             )
-        self.built = True
 
     def _uniform_knots(self) -> Any:
         return uniform_knots(self.grid_size, self.spline_order, *self.grid_range)

@@ -8,7 +8,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, upcast
+from dl_techniques.core import (
+    ConstraintLike,
+    Example,
+    InitializerLike,
+    Layer,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    upcast,
+)
 from dl_techniques.layers.arguments import require_one_of, require_positive_numbers
 from dl_techniques.layers.logic.logic_operations import SYSTEMS, logic_op, require_arity
 from dl_techniques.layers.parts import features_of, is_list_of_shapes
@@ -43,12 +54,12 @@ class LogicGate(Layer):
         use_bias: bool = True,
         temperature: float = 1.0,
         apply_sigmoid: bool = False,
-        weight_initializer: Any = "ones",
-        bias_initializer: Any = "zeros",
-        weight_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        weight_constraint: Any = None,
-        bias_constraint: Any = None,
+        weight_initializer: InitializerLike = "ones",
+        bias_initializer: InitializerLike = "zeros",
+        weight_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        weight_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,7 +105,6 @@ class LogicGate(Layer):
             if self.use_bias
             else None
         )
-        self.built = True
 
     def call(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
         """Weight, bound and combine, in float32 at least."""

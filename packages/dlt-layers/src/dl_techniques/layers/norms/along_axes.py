@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dl_techniques.core import Layer, Shape
+from dl_techniques.core import Shape
 from dl_techniques.layers.arguments import require_positive_numbers
 from dl_techniques.layers.norms.axes import checked_axis, positive_axes
+from dl_techniques.layers.same_shape import SameShape
 
 
-class AlongAxes(Layer):
+class AlongAxes(SameShape):
     """A layer that rescales its input by a length along some axes.
 
     Args:
@@ -29,8 +30,3 @@ class AlongAxes(Layer):
     def build(self, input_shape: Shape) -> None:
         """Check the axes."""
         positive_axes(self.axis, len(input_shape))
-        self.built = True
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape

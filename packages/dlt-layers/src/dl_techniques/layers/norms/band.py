@@ -10,7 +10,8 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -19,9 +20,10 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import is_number, require_one_of, require_positive_numbers
 from dl_techniques.layers.norms.axes import checked_axis, mean_square, positive_axes
+from dl_techniques.layers.same_shape import SameShape
 
 
-class Band(Layer):
+class Band(SameShape):
     """Scales its input so that a norm of it, by default the RMS, lies in [1 - alpha, 1].
 
     Args:
@@ -42,8 +44,8 @@ class Band(Layer):
         epsilon: float = 1e-7,
         mode: str = "learned",
         reference: float = 1.0,
-        band_initializer: Any = "zeros",
-        band_regularizer: Any = "default",
+        band_initializer: InitializerLike = "zeros",
+        band_regularizer: RegularizerLike | None = "default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -77,7 +79,6 @@ class Band(Layer):
             regularizer=self.band_regularizer,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize into the band, in float32 at least."""
@@ -90,10 +91,6 @@ class Band(Layer):
             w = w + 0.5 * ops.log(square / self.reference**2)
         s = 1.0 - self.max_band_width * (1.0 - ops.sigmoid(w))
         return ops.cast(x * (s * ops.rsqrt(square)), self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _square(self, x: Tensor, axes: Sequence[int], mask: Tensor | None) -> Tensor:
         """The square of the norm over the axes, which are kept."""

@@ -11,7 +11,8 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -27,6 +28,7 @@ from dl_techniques.layers.norms.axes import (
     positive_axes,
     spread,
 )
+from dl_techniques.layers.same_shape import SameShape
 
 # The power of zero has no gradient; this square is far below those of any other input.
 _TINY = 1e-30
@@ -38,7 +40,7 @@ _TINY = 1e-30
     tags=("normalization", "experimental"),
     since="0.1",
 )
-class CoupledRMSNorm(Layer):
+class CoupledRMSNorm(SameShape):
     """Root mean square normalization by degrees: the output keeps a share of the input's scale.
 
     y = gamma * x / (RMS(x)^c + epsilon), RMS(x) = sqrt(mean(x^2))
@@ -87,8 +89,8 @@ class CoupledRMSNorm(Layer):
         axis: int | Sequence[int] = -1,
         epsilon: float = 1e-6,
         use_scale: bool = True,
-        scale_initializer: Any = "ones",
-        scale_regularizer: Any = None,
+        scale_initializer: InitializerLike = "ones",
+        scale_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -133,7 +135,6 @@ class CoupledRMSNorm(Layer):
             if self.use_scale
             else None
         )
-        self.built = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize by a power of the root mean square."""
@@ -145,10 +146,6 @@ class CoupledRMSNorm(Layer):
         if self.gamma is not None:
             y = y * spread(ops.cast(self.gamma, x.dtype), self.axis, x)
         return ops.cast(y, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -9,8 +9,11 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ConstraintLike,
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -79,9 +82,9 @@ class DecoupledMaxLogit(Layer):
         num_classes: int,
         constant: float = 1.0,
         return_parts: bool = False,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
-        kernel_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -107,7 +110,6 @@ class DecoupledMaxLogit(Layer):
             constraint=self.kernel_constraint,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Classify and score."""

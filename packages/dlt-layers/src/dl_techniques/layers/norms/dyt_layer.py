@@ -10,7 +10,8 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -20,6 +21,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import is_number
 from dl_techniques.layers.norms.axes import checked_axis, known_sizes, spread
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -30,7 +32,7 @@ from dl_techniques.layers.norms.axes import checked_axis, known_sizes, spread
     aliases=("dl_techniques>DynamicTanh",),
     since="0.1",
 )
-class DyTLayer(Layer):
+class DyTLayer(SameShape):
     """Dynamic tanh: squashes each number by itself, in the place of layer normalization.
 
     y = gamma * tanh(alpha x) + beta
@@ -73,10 +75,10 @@ class DyTLayer(Layer):
         self,
         alpha_init_value: float = 0.5,
         axis: int | Sequence[int] = -1,
-        gamma_initializer: Any = "ones",
-        beta_initializer: Any = "zeros",
-        gamma_regularizer: Any = None,
-        beta_regularizer: Any = None,
+        gamma_initializer: InitializerLike = "ones",
+        beta_initializer: InitializerLike = "zeros",
+        gamma_regularizer: RegularizerLike | None = None,
+        beta_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -116,7 +118,6 @@ class DyTLayer(Layer):
             regularizer=self.beta_regularizer,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Squash, scale, shift."""
@@ -126,10 +127,6 @@ class DyTLayer(Layer):
         )
         y = gamma * ops.tanh(ops.cast(self.alpha, x.dtype) * x) + beta
         return ops.cast(y, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

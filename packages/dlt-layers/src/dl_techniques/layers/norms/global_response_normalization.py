@@ -10,7 +10,8 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
-    Layer,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -20,6 +21,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import require_positive_numbers
 from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -30,7 +32,7 @@ from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
     aliases=("dl_techniques>GlobalResponseNorm", "dl_techniques>GRN"),
     since="0.1",
 )
-class GlobalResponseNormalization(Layer):
+class GlobalResponseNormalization(SameShape):
     """Global response normalization: lets channels compete by their norms over space.
 
     G_c = ||X_c||_2 over the positions of one sample, N_c = G_c / (mean_c G_c + epsilon),
@@ -83,10 +85,10 @@ class GlobalResponseNormalization(Layer):
         epsilon: float = 1e-6,
         use_bias: bool = True,
         use_residual: bool = True,
-        gamma_initializer: Any = "zeros",
-        beta_initializer: Any = "zeros",
-        gamma_regularizer: Any = None,
-        beta_regularizer: Any = None,
+        gamma_initializer: InitializerLike = "zeros",
+        beta_initializer: InitializerLike = "zeros",
+        gamma_regularizer: RegularizerLike | None = None,
+        beta_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -127,7 +129,6 @@ class GlobalResponseNormalization(Layer):
             if self.use_bias
             else None
         )
-        self.built = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scale each channel by its share of the response."""
@@ -140,10 +141,6 @@ class GlobalResponseNormalization(Layer):
         if self.use_residual:
             y = y + x
         return ops.cast(y, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _positions(self, rank: int) -> tuple[int, ...]:
         if self.axis is None:

@@ -9,8 +9,10 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ConstraintLike,
     Example,
-    Layer,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -26,6 +28,7 @@ from dl_techniques.layers.norms.axes import (
     positive_axes,
     spread,
 )
+from dl_techniques.layers.same_shape import SameShape
 
 # One call instead of six, which on PyTorch takes two thirds of the time for small inputs. Not
 # every supported Keras has it, and it fails for axes that are not the last ones.
@@ -39,7 +42,7 @@ _fused = getattr(ops, "rms_normalization", None)
     paper="arXiv:1910.07467",
     since="0.1",
 )
-class RMSNorm(Layer):
+class RMSNorm(SameShape):
     """Root mean square normalization: rescales by the RMS, without centring.
 
     y = gamma * x / sqrt(mean(x^2) + epsilon), the mean taken over `axis`.
@@ -87,9 +90,9 @@ class RMSNorm(Layer):
         use_scale: bool = True,
         use_bias: bool = False,
         unit_offset: bool = False,
-        scale_initializer: Any = "ones",
-        scale_regularizer: Any = None,
-        scale_constraint: Any = None,
+        scale_initializer: InitializerLike = "ones",
+        scale_regularizer: RegularizerLike | None = None,
+        scale_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -126,7 +129,6 @@ class RMSNorm(Layer):
             if self.use_bias
             else None
         )
-        self.built = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize in float32 and return the compute dtype."""
@@ -144,10 +146,6 @@ class RMSNorm(Layer):
         if self.bias is not None:
             y = y + spread(ops.cast(self.bias, x.dtype), self.axis, x)
         return ops.cast(y, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -10,7 +10,9 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -88,10 +90,10 @@ class MDNLayer(Layer):
         sigma_activation: str = "elu_plus_one",
         min_sigma: float = 1e-6,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -118,7 +120,6 @@ class MDNLayer(Layer):
         features_of(input_shape)
         for part in (self.mdn_mus, self.mdn_sigmas, self.mdn_pi):
             part.build(input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Project, and make the deviations positive."""

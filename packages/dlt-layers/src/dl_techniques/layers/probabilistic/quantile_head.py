@@ -11,8 +11,11 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -93,14 +96,14 @@ class QuantileHead(Layer):
         quantiles: Sequence[float] | None = None,
         enforce_monotonicity: bool = False,
         hidden_dim: int | None = None,
-        activation: Any = "relu",
+        activation: ActivationLike | None = "relu",
         dropout_rate: float = 0.0,
         flatten_input: bool = False,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -150,7 +153,6 @@ class QuantileHead(Layer):
             shape = (*shape[:-1], self.hidden_dim)
             build_part(self.activation_layer, shape)
         self.projection.build(shape)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Project, and sum if quantiles must not cross."""

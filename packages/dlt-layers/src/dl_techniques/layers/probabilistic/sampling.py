@@ -84,7 +84,6 @@ class Sampling(Layer):
     def build(self, input_shape: Any) -> None:
         """Check the shapes; there are no weights."""
         require_one_shape(input_shape)
-        self.built = True
 
     def call(self, inputs: Sequence[Tensor], training: bool | None = None) -> Tensor:
         """Draw one sample for each entry."""

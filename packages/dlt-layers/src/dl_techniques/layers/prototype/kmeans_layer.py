@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    InitializerLike,
     Layer,
     Rejection,
     Shape,
@@ -92,7 +93,7 @@ class KMeansLayer(Layer):
         update: str = "momentum",
         momentum: float = 0.9,
         output_mode: str = "assignments",
-        centroid_initializer: Any = None,
+        centroid_initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -131,7 +132,6 @@ class KMeansLayer(Layer):
             trainable=False,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Assign samples to centroids, and move these in training."""

@@ -11,8 +11,11 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    ConstraintLike,
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -79,11 +82,11 @@ class RBF(Layer):
         units: int,
         gamma_init: float = 1.0,
         trainable_gamma: bool = True,
-        initializer: Any = "uniform",
+        initializer: InitializerLike = "uniform",
         repulsion_strength: float = 0.0,
         repulsion_margin: float = 1.0,
-        center_regularizer: Any = None,
-        center_constraint: Any = None,
+        center_regularizer: RegularizerLike | None = None,
+        center_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -123,7 +126,6 @@ class RBF(Layer):
             trainable=self.trainable_gamma,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """Respond by distance, in float32."""

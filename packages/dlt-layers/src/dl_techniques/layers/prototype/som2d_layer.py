@@ -11,6 +11,7 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    InitializerLike,
     Layer,
     Rejection,
     Shape,
@@ -99,7 +100,7 @@ class SOM2dLayer(Layer):
         neighborhood_function: str = "gaussian",
         update_mode: str = "batch",
         max_iterations: int = 1000,
-        initializer: Any = None,
+        initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -149,7 +150,6 @@ class SOM2dLayer(Layer):
             trainable=False,
             autocast=False,
         )
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
         """Find the nearest prototypes, and move the map in training."""

@@ -11,7 +11,9 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    InitializerLike,
     Layer,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -138,10 +140,10 @@ class BitLinear(Layer):
         lambda_: float = 1.0,
         epsilon: float = 1e-5,
         bit_config: Mapping[str, Any] | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -199,7 +201,6 @@ class BitLinear(Layer):
                 regularizer=self.bias_regularizer,
                 autocast=False,
             )
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Round inputs and weights, multiply the integers, and scale back."""

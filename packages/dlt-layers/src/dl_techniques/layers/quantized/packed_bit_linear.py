@@ -107,7 +107,6 @@ class PackedBitLinear(Layer):
             self.bias = self._constant("bias", (self.units,), None)
         if self.norm_layer is not None:
             self.norm_layer.trainable = False
-        self.built = True
 
     def _constant(self, name: str, shape: tuple[int, ...], dtype: str | None) -> Variable:
         # 85 packs four zeros.

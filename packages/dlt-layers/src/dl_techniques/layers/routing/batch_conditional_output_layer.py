@@ -55,7 +55,6 @@ class BatchConditionalOutputLayer(Layer):
     def build(self, input_shape: Any) -> None:
         """Check the shapes; there are no weights."""
         require_one_shape(input_shape)
-        self.built = True
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Choose."""

@@ -74,7 +74,6 @@ class GradientRoutingLayer(Layer):
             raise ValueError(
                 f"The mask must broadcast to the signal. Received: input_shape={input_shape}"
             )
-        self.built = True
 
     def call(self, inputs: Sequence[Tensor], training: bool | None = None) -> Tensor:
         """Return the signal, detached as far as the mask says."""

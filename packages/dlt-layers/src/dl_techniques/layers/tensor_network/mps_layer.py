@@ -137,7 +137,6 @@ class MPSLayer(Layer):
         self.bias: Variable | None = None
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.output_dim,), initializer="zeros")
-        self.built = True
 
     def _near_identity(self, shape: Any, dtype: Any = None) -> Tensor:
         noise = keras.initializers.RandomNormal(stddev=self.init_std)(shape, dtype=dtype)

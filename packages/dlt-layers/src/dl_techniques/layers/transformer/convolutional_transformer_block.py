@@ -8,7 +8,16 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+)
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
@@ -20,6 +29,7 @@ from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part, offset_seed
+from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 _ROLES = ("query", "key", "value")
@@ -32,7 +42,7 @@ _ROLES = ("query", "key", "value")
     paper="arXiv:2103.15808",
     since="0.1",
 )
-class ConvolutionalTransformerBlock(ChannelsLastLayer):
+class ConvolutionalTransformerBlock(SameShape, ChannelsLastLayer):
     """Block of the convolutional vision transformer (CvT), on a map of tokens.
 
     x <- x + drop(MHA(norm_1(x))), x <- x + drop(MLP(norm_2(x)))
@@ -102,7 +112,7 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
         scale: float | None = None,
         norm: Any = "layer",
         norm_epsilon: float = 1e-5,
-        activation: Any = "gelu",
+        activation: ActivationLike | None = "gelu",
         ffn: Any = "MLPBlock",
         seed: int | None = None,
         **kwargs: Any,
@@ -189,7 +199,6 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
         )
         for part in (*self.linears, self.norm1, self.norm2, self.ffn_layer):
             build_part(part, input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Attend, then transform each token."""
@@ -198,10 +207,6 @@ class ConvolutionalTransformerBlock(ChannelsLastLayer):
         x = inputs + first(self.attention_drop(y, training=training), training=training)
         y = call_part(self.ffn_layer, call_part(self.norm2, x, training), training)
         return x + second(y, training=training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _attention(self, x: Tensor, training: bool | None) -> Tensor:
         q, k, v = (self._heads(x, i, training) for i in range(3))

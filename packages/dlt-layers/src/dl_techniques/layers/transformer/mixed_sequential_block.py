@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
-    Layer,
     Rejection,
     Shape,
     Tensor,
@@ -28,6 +28,7 @@ from dl_techniques.layers.attention.group_query_attention import GroupQueryAtten
 from dl_techniques.layers.ffn.mlp_block import MLPBlock
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part, offset_seed
+from dl_techniques.layers.same_shape import SameShape
 
 
 @component(
@@ -37,7 +38,7 @@ from dl_techniques.layers.parts import build_part, call_part, offset_seed
     paper="arXiv:2505.23719",
     since="0.1",
 )
-class MixedSequentialBlock(Layer):
+class MixedSequentialBlock(SameShape):
     """Pre-norm block with an LSTM, attention, or both, before a feed-forward block.
 
     x <- x + LSTM(norm_1(x)) if `block_type` is `"lstm"` or `"mixed"`;
@@ -101,7 +102,7 @@ class MixedSequentialBlock(Layer):
         use_layer_norm: bool = True,
         norm: Any = "layer",
         norm_epsilon: float = 1e-5,
-        activation: Any = "gelu",
+        activation: ActivationLike | None = "gelu",
         qkv_bias: bool = True,
         causal: bool = False,
         seed: int | None = None,
@@ -192,7 +193,6 @@ class MixedSequentialBlock(Layer):
         )
         for part in (self.ffn, *self.norms):
             build_part(part, input_shape)
-        self.built = True
 
     def call(
         self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None
@@ -203,10 +203,6 @@ class MixedSequentialBlock(Layer):
         for branch, norm in zip(self.branches, self.norms, strict=True):
             x = x + getattr(self, f"_{branch}")(call_part(norm, x, training), real, training)
         return x
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _lstm(self, x: Tensor, real: Tensor | None, training: bool | None) -> Tensor:
         assert self.lstm is not None

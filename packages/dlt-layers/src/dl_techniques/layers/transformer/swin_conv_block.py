@@ -8,10 +8,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    RegularizerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.parts import fresh_initializer
+from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.transformer.swin_transformer_block import SwinTransformerBlock
 
 
@@ -22,7 +32,7 @@ from dl_techniques.layers.transformer.swin_transformer_block import SwinTransfor
     paper="arXiv:2203.13278",
     since="0.1",
 )
-class SwinConvBlock(ChannelsLastLayer):
+class SwinConvBlock(SameShape, ChannelsLastLayer):
     """Swin-conv block of SCUNet: half of the channels convolve, half attend within windows.
 
     a, t = split(conv1x1(x)); y = x + conv1x1([a + conv3x3(relu(conv3x3(a))), swin(t)]),
@@ -76,8 +86,8 @@ class SwinConvBlock(ChannelsLastLayer):
         block_type: str = "W",
         input_resolution: int | Sequence[int] | None = None,
         qkv_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -141,7 +151,6 @@ class SwinConvBlock(ChannelsLastLayer):
         self.conv1.build((*sides, self.conv_dim))
         self.conv2.build((*sides, self.conv_dim))
         self.transformer.build((*sides, self.trans_dim))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Mix, convolve and attend, mix."""
@@ -150,10 +159,6 @@ class SwinConvBlock(ChannelsLastLayer):
         a = a + self.conv2(ops.relu(self.conv1(a)))
         t = self.transformer(t, training=training)
         return inputs + self.mix_out(ops.concatenate([a, t], axis=-1))
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _conv(self, filters: int, side: int, name: str) -> keras.layers.Conv2D:
         return keras.layers.Conv2D(

@@ -7,7 +7,16 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, resolve
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    resolve,
+)
 from dl_techniques.layers.arguments import (
     require_integers,
     require_pair,
@@ -18,6 +27,7 @@ from dl_techniques.layers.attention.window_attention import WindowAttention
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part, offset_seed
+from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 
@@ -28,7 +38,7 @@ from dl_techniques.layers.stochastic_depth import StochasticDepth
     paper="arXiv:2103.14030",
     since="0.1",
 )
-class SwinTransformerBlock(ChannelsLastLayer):
+class SwinTransformerBlock(SameShape, ChannelsLastLayer):
     """Swin transformer block: attention within windows, which may be shifted, and an MLP.
 
     x <- x + drop((S)W-MSA(norm_1(x))), x <- x + drop(MLP(norm_2(x)))
@@ -95,7 +105,7 @@ class SwinTransformerBlock(ChannelsLastLayer):
         drop_path: float = 0.0,
         norm: Any = "layer",
         norm_epsilon: float = 1e-5,
-        activation: Any = "gelu",
+        activation: ActivationLike | None = "gelu",
         ffn: Any = "SwinMLP",
         mask_padding: bool = False,
         seed: int | None = None,
@@ -170,7 +180,6 @@ class SwinTransformerBlock(ChannelsLastLayer):
         )
         for part in (self.norm1, self.norm2, self.ffn_layer):
             build_part(part, input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Attend within windows, then transform each token."""
@@ -179,10 +188,6 @@ class SwinTransformerBlock(ChannelsLastLayer):
         x = inputs + first(y, training=training)
         y = call_part(self.ffn_layer, call_part(self.norm2, x, training), training)
         return x + second(y, training=training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _windows(self, x: Tensor, training: bool | None) -> Tensor:
         """Pad, roll, cut, attend, and all the way back."""

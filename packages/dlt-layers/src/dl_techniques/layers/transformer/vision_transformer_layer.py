@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
-    Layer,
     Rejection,
     Shape,
     Tensor,
@@ -27,6 +27,7 @@ from dl_techniques.layers.attention.group_query_attention import GroupQueryAtten
 from dl_techniques.layers.layer_scale import LayerScale
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part, offset_seed
+from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
 
@@ -37,7 +38,7 @@ from dl_techniques.layers.stochastic_depth import StochasticDepth
     paper="arXiv:2010.11929",
     since="0.1",
 )
-class VisionTransformerLayer(Layer):
+class VisionTransformerLayer(SameShape):
     """Transformer block: attention and a feed-forward block, each with a norm and a residual.
 
     For `norm_position="pre"`, with S the optional `LayerScale`:
@@ -106,7 +107,7 @@ class VisionTransformerLayer(Layer):
         norm: Any = "layer",
         norm_epsilon: float = 1e-6,
         norm_position: str = "pre",
-        activation: Any = "gelu",
+        activation: ActivationLike | None = "gelu",
         ffn: Any = "MLPBlock",
         seed: int | None = None,
         **kwargs: Any,
@@ -176,7 +177,6 @@ class VisionTransformerLayer(Layer):
         )
         for part in (self.ffn_layer, *self.norms, *self.scales):
             build_part(part, input_shape)
-        self.built = True
 
     def call(
         self,
@@ -204,10 +204,6 @@ class VisionTransformerLayer(Layer):
 
         x = self._residual(inputs, attend, 0, training)
         return self._residual(x, lambda y: call_part(self.ffn_layer, y, training), 1, training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     def _residual(self, x: Tensor, branch: Any, i: int, training: bool | None) -> Tensor:
         """One branch with its norms, gain, drop path and residual."""

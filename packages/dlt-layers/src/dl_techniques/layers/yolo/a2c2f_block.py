@@ -8,7 +8,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.layer_scale import LayerScale
@@ -84,8 +93,8 @@ class A2C2fBlock(Composite):
         groups: int = 1,
         shortcut: bool = True,
         pe_kernel_size: int = 7,
-        activation: Any = "silu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
@@ -154,7 +163,6 @@ class A2C2fBlock(Composite):
         self.conv2.build((*input_shape[:-1], (1 + self.n) * inner))
         if self.residual_scale is not None:
             self.residual_scale.build((*input_shape[:-1], self.filters))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Follow the chain, join everything, add the input."""

@@ -8,11 +8,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, ChannelsLastLayer, channels_of
 from dl_techniques.layers.parts import fresh_initializer
+from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.yolo.conv_block import ConvBlock
 
 
@@ -23,7 +32,7 @@ from dl_techniques.layers.yolo.conv_block import ConvBlock
     paper="arXiv:2502.12524",
     since="0.1",
 )
-class AreaAttention(ChannelsLastLayer):
+class AreaAttention(SameShape, ChannelsLastLayer):
     """Self-attention of the pixels of a feature map, within areas.
 
     The pixels, row by row, are cut into `area` equal consecutive pieces. Within a piece
@@ -68,7 +77,7 @@ class AreaAttention(ChannelsLastLayer):
         num_heads: int,
         area: int = 1,
         pe_kernel_size: int = 7,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -97,7 +106,6 @@ class AreaAttention(ChannelsLastLayer):
         self.proj = self._conv(channels)
         for conv in (self.qkv, self.pe, self.proj):
             conv.build(input_shape)
-        self.built = True
 
     def _conv(self, filters: int, kernel_size: int = 1, groups: int = 1) -> ConvBlock:
         return ConvBlock(
@@ -132,10 +140,6 @@ class AreaAttention(ChannelsLastLayer):
                 "`area` must divide the number of pixels. "
                 f"Received: area={self.area}, input_shape={tuple(shape)}"
             )
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

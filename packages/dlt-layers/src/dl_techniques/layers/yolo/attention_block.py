@@ -7,9 +7,19 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
+from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.yolo.area_attention import AreaAttention
 from dl_techniques.layers.yolo.composite import Composite, share_of
 
@@ -21,7 +31,7 @@ from dl_techniques.layers.yolo.composite import Composite, share_of
     paper="arXiv:2502.12524",
     since="0.1",
 )
-class AttentionBlock(Composite):
+class AttentionBlock(SameShape, Composite):
     """Area attention and a small perceptron, each with a shortcut.
 
     x' = x + AreaAttention(x), y = x' + conv2(conv1(x')), with pointwise convolutions, the second
@@ -66,8 +76,8 @@ class AttentionBlock(Composite):
         mlp_ratio: float = 1.2,
         area: int = 1,
         pe_kernel_size: int = 7,
-        activation: Any = "silu",
-        kernel_initializer: Any = None,
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         if kernel_initializer is None:
@@ -99,16 +109,11 @@ class AttentionBlock(Composite):
         self.attention.build(input_shape)
         self.mlp1.build(input_shape)
         self.mlp2.build((*input_shape[:-1], self.mlp1.filters))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Add the attention, then the perceptron."""
         x = inputs + self.attention(inputs, training=training)
         return x + self.mlp2(self.mlp1(x, training=training), training=training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's shape."""
-        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

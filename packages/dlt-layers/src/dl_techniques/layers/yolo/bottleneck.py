@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.yolo.composite import Composite, share_of
@@ -61,8 +70,8 @@ class Bottleneck(Composite):
         groups: int = 1,
         kernel_sizes: tuple[int, int] = (3, 3),
         expansion: float = 0.5,
-        activation: Any = "silu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
@@ -84,7 +93,6 @@ class Bottleneck(Composite):
         self.adds_input = self.shortcut and channels_of(input_shape) == self.filters
         self.conv1.build(input_shape)
         self.conv2.build(self.conv1.compute_output_shape(input_shape))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Convolve twice and add the input."""

@@ -7,7 +7,16 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.yolo.bottleneck import Bottleneck
@@ -68,8 +77,8 @@ class C3k2Block(Composite):
         expansion: float = 0.5,
         groups: int = 1,
         shortcut: bool = True,
-        activation: Any = "silu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
@@ -97,7 +106,6 @@ class C3k2Block(Composite):
         for link in self.chain:
             link.build((*input_shape[:-1], inner))
         self.conv2.build((*input_shape[:-1], (2 + self.n) * inner))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Split, follow the chain, join everything."""

@@ -7,7 +7,16 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.yolo.bottleneck import Bottleneck
@@ -68,8 +77,8 @@ class C3kBlock(Composite):
         groups: int = 1,
         expansion: float = 0.5,
         kernel_size: int = 3,
-        activation: Any = "silu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
@@ -98,7 +107,6 @@ class C3kBlock(Composite):
         for bottleneck in self.bottlenecks:
             bottleneck.build(inner_shape)
         self.conv3.build((*inner_shape[:-1], 2 * self.conv1.filters))
-        self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Join the path through the bottlenecks with the one past them."""

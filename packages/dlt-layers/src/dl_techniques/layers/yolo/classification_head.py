@@ -8,7 +8,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, upcast
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
 from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.parts import fresh_initializer
@@ -70,8 +80,8 @@ class YOLOv12ClassificationHead(Composite):
         use_max_pooling: bool = False,
         dropout: float = 0.0,
         seed: int | None = None,
-        activation: Any = "silu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
@@ -109,7 +119,6 @@ class YOLOv12ClassificationHead(Composite):
         if self.drop is not None:
             self.drop.build((shapes[0][0], channels))
         self.classify.build((shapes[0][0], channels * (2 if self.use_max_pooling else 1)))
-        self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Pool each level, join, classify."""

@@ -8,7 +8,10 @@ from typing import Any
 import keras
 
 from dl_techniques.core import (
+    ActivationLike,
     Example,
+    InitializerLike,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -85,11 +88,11 @@ class ConvBlock(ChannelsLastLayer):
         strides: int = 1,
         groups: int = 1,
         dilation_rate: int = 1,
-        activation: Any = "silu",
+        activation: ActivationLike | None = "silu",
         norm_momentum: float = 0.97,
         norm_epsilon: float = 1e-3,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        kernel_regularizer: RegularizerLike | None = None,
         padding: str = "symmetric",
         **kwargs: Any,
     ) -> None:
@@ -139,7 +142,6 @@ class ConvBlock(ChannelsLastLayer):
         self.conv.build(padded)
         self.norm.build(output_shape)
         build_part(self.activation_layer, output_shape)
-        self.built = True
 
     def _zeros(self) -> Any:
         """The zeros of a strided convolution; elsewhere `"same"` is symmetric already."""

@@ -9,7 +9,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.parts import fresh_initializer
@@ -78,8 +87,8 @@ class YOLOv12DetectionHead(Composite):
         num_classes: int,
         reg_max: int = 16,
         strides: Sequence[int] = (8, 16, 32),
-        activation: Any = "silu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
@@ -100,7 +109,6 @@ class YOLOv12DetectionHead(Composite):
             self._classes(shape, class_width, stride)
             for shape, stride in zip(shapes, self.strides, strict=True)
         ]
-        self.built = True
 
     def _boxes(self, shape: Shape, width: int) -> keras.Sequential:
         return keras.Sequential(

@@ -8,7 +8,16 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    ActivationLike,
+    Example,
+    InitializerLike,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.parts import fresh_initializer
@@ -81,8 +90,8 @@ class YOLOv12SegmentationHead(Composite):
         strides: Sequence[int] = (8, 16, 32),
         fusion: str = "concat",
         upsampling: str = "bilinear",
-        activation: Any = "silu",
-        kernel_initializer: Any = "glorot_uniform",
+        activation: ActivationLike | None = "silu",
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
@@ -126,7 +135,6 @@ class YOLOv12SegmentationHead(Composite):
         if self.enlarge is not None:
             self.enlarge.build(fused_shape)
         self.classify.build(fused_shape)
-        self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Join the levels, enlarge, classify."""

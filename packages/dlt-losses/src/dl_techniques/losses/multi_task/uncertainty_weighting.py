@@ -94,7 +94,6 @@ class UncertaintyWeighting(Layer):
         self.log_variances = self.add_weight(
             shape=(len(self.tasks),), initializer="zeros", dtype="float32", name="log_variances"
         )
-        self.built = True
 
     def call(self, losses: Any) -> Tensor:
         """Return the weighted sum.

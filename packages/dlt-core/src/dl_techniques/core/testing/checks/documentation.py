@@ -21,12 +21,15 @@ _SECTIONS = {
 
 @check(level="may", kinds=ANY)
 def documentation(subject: Subject) -> None:
-    """The docstring has all sections and names every argument."""
+    """The docstring has all sections; it or a base's names every argument."""
     text = inspect.getdoc(subject.cls) or ""
     for section in _SECTIONS.get(subject.kind, ("Example:",)):
         require(section in text, f"the docstring has no section `{section}`")
     if subject.is_class:
         names: tuple[str, ...] = parameter_names(subject.cls)
+        # `dl-techniques info` shows them together.
+        bases = [base for base in subject.cls.__mro__ if "__init__" in vars(base)]
+        text += "".join(f"\n{vars(base).get('__doc__')}" for base in bases if _is_ours(base))
     else:
         names = tuple(inspect.signature(subject.cls).parameters)
     missing = [name for name in names if f"{name}:" not in text]
@@ -36,7 +39,7 @@ def documentation(subject: Subject) -> None:
 @check(level="may", kinds=ANY)
 def documented_example(subject: Subject) -> None:
     """The docstring has an example that runs (`>>>`) and gives what it says."""
-    if subject.cls.__module__.partition(".")[0] == "keras":
+    if not _is_ours(subject.cls):
         raise NotApplicable("one of Keras's own, whose examples are not written to be run")
     tried, text = _run_examples(subject.cls)
     require(tried, "the docstring has no example that can be run (`>>>`)")
@@ -51,3 +54,7 @@ def _run_examples(cls: Any) -> tuple[int, str]:
     for test in finder.find(cls, cls.__name__, sys.modules[cls.__module__], globs={}):
         runner.run(test, out=report.append)
     return runner.tries, "".join(report) if runner.failures else ""
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] not in {"keras", "builtins"}
