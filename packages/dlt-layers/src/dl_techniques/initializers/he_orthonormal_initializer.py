@@ -24,9 +24,7 @@ class HeOrthonormalInitializer(OrthonormalInitializer):
     which E[w^2] = 2 / d.
 
     Args:
-        gain: Length of the rows.
-        seed: Seed of the draw; `None` takes one at construction, so that each instance differs,
-            while each call of one instance gives the same numbers.
+        **kwargs: Settings of `OrthonormalInitializer` (`gain`, `seed`).
 
     Raises:
         ValueError: If the shape is not `(n, d)` with n <= d: more than d rows cannot be

@@ -31,11 +31,7 @@ class SoftOrthogonal(SoftGram):
     precision.
 
     Args:
-        factor: Weight of the orthogonality.
-        l1: Weight of the sum of absolute values.
-        l2: Weight of the sum of squares.
-        mode: `"columns"` as in the paper, or `"auto"`: columns if there are at most as many of
-            them as rows, else rows.
+        **kwargs: Settings of `SoftGram` (`factor`, `l1`, `l2`, `mode`).
 
     Raises:
         ValueError: If a weight is negative, the mode is unknown, or a scalar is given.

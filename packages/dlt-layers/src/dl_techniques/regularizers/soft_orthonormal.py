@@ -29,11 +29,7 @@ class SoftOrthonormal(SoftGram):
     Computed in float32 under half precision, by the smaller of the two Gram matrices.
 
     Args:
-        factor: Weight of the orthonormality.
-        l1: Weight of the sum of absolute values.
-        l2: Weight of the sum of squares.
-        mode: `"columns"` as in the paper, or `"auto"`: columns if there are at most as many of
-            them as rows, else rows.
+        **kwargs: Settings of `SoftGram` (`factor`, `l1`, `l2`, `mode`).
 
     Raises:
         ValueError: If a weight is negative, the mode is unknown, or a scalar is given.

@@ -29,9 +29,7 @@ class TriStatePreferenceRegularizer(Preference):
     precision.
 
     Args:
-        multiplier: Weight of the penalty.
-        reduction: `"mean"`, which does not depend on the size of the weight, or `"sum"`, the
-            convention of `keras.regularizers.L1` and `L2`.
+        **kwargs: Settings of `Preference` (`multiplier`, `reduction`).
 
     Raises:
         ValueError: If `multiplier` is negative or `reduction` unknown.

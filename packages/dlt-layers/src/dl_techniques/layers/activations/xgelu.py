@@ -27,11 +27,8 @@ class xGELU(ExpandedGate):  # noqa: N801  # the paper's name
     the function is GELU. Computed in float32 at least.
 
     Args:
-        per_channel: Whether each position on the last axis has an alpha of its own.
-        alpha_initializer: Initializer of alpha.
-        alpha_regularizer: Regularizer of alpha.
-        alpha_constraint: Constraint on alpha.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `ExpandedGate` (`per_channel`, `alpha_initializer`,
+            `alpha_regularizer`, `alpha_constraint`); arguments of `keras.layers.Layer`.
 
     Input shape:
         Any; the channels must be known for `per_channel`.

@@ -42,15 +42,9 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
         polynomial_coeffs: Coefficients of the inverse temperature, highest degree first.
         apply_in_training: Whether to adapt in training too.
         differentiate_temperature: Whether gradients flow through T.
-        use_output_bias: Whether W_o has a bias; `None` for `use_bias`.
-        kernel_initializer: Initializer of the projections.
-        bias_initializer: Initializer of their biases.
-        kernel_regularizer: Regularizer of the projections.
-        bias_regularizer: Regularizer of their biases.
-        kernel_constraint: Constraint on the projections.
-        bias_constraint: Constraint on their biases.
-        seed: Seed of the dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `AttentionLayer` (`use_output_bias`, `kernel_initializer`,
+            `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`,
+            `bias_constraint`, `seed`); arguments of `keras.layers.Layer`.
 
     Call arguments:
         query: `(batch, T, features)`.

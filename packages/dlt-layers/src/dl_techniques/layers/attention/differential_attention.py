@@ -54,15 +54,9 @@ class DifferentialAttention(AttentionLayer):
             the halves of the values stand likewise).
         dropout: Rate of dropped attention weights in training.
         use_bias: Whether the projections have biases.
-        use_output_bias: Whether W_o has a bias; `None` for `use_bias`.
-        kernel_initializer: Initializer of the projections.
-        bias_initializer: Initializer of their biases.
-        kernel_regularizer: Regularizer of the projections.
-        bias_regularizer: Regularizer of their biases.
-        kernel_constraint: Constraint on the projections.
-        bias_constraint: Constraint on their biases.
-        seed: Seed of the dropout.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `AttentionLayer` (`use_output_bias`, `kernel_initializer`,
+            `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`,
+            `bias_constraint`, `seed`); arguments of `keras.layers.Layer`.
 
     Call arguments:
         query: `(batch, T, features)`.

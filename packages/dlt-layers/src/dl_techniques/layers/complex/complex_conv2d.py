@@ -41,14 +41,10 @@ class ComplexConv2D(ComplexKernelLayer):
         kernel_initializer: `"complex_glorot"` or `"complex_he"`: the phase is uniform, the
             magnitude has a Rayleigh distribution with E|K|^2 = 2 / (fan_in + fan_out) or
             2 / fan_in. Or a Keras initializer for each part.
-        bias_initializer: Initializer of each part of b.
-        kernel_regularizer: Regularizer of each part of K.
-        bias_regularizer: Regularizer of each part of b.
-        kernel_constraint: Constraint on each part of K.
-        bias_constraint: Constraint on each part of b.
-        seed: Seed of the two named initializers; `None` takes one at construction.
         data_format: Only `"channels_last"`; `None` for Keras's own setting, which must be that.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `ComplexKernelLayer` (`bias_initializer`, `kernel_regularizer`,
+            `bias_regularizer`, `kernel_constraint`, `bias_constraint`, `seed`); arguments of
+            `keras.layers.Layer`.
 
     Input shape:
         A complex tensor `(batch, height, width, channels)`, or a pair of real ones, the real and

@@ -33,11 +33,9 @@ class ConvNeXtV2Block(ConvNeXtBlock):
     projected to the new channels.
 
     Args:
-        filters: Number of output channels; `None` for the input's.
-        kernel_size: Odd size of the depthwise kernel.
-        expansion: Width of the hidden features, in `filters`.
-        **kwargs: Settings of `ConvNeXtBlock` (`strides`, `drop_path`, `use_bias`, `activation`,
-            `norm_epsilon`, initializer, regularizers, `seed`, `data_format`) and arguments of
+        **kwargs: Settings of `ConvNeXtBlock` (`filters`, `kernel_size`, `expansion`); settings of
+            `ConvNeXtBlock` (`strides`, `drop_path`, `use_bias`, `activation`, `norm_epsilon`,
+            initializer, regularizers, `seed`, `data_format`) and arguments of
             `keras.layers.Layer`.
 
     Input shape:

@@ -23,10 +23,9 @@ class SwinMLP(MLPBlock):
 
     Args:
         hidden_dim: Width in the middle; in Swin transformers four times the input's.
-        output_dim: Width of the output; `None` for that of the input.
-        activation: Name, function, layer or configuration; `None` for none.
-        **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
-            `seed`) and arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `MLPBlock` (`output_dim`, `activation`); settings of `FeedForward`
+            (`dropout`, `use_bias`, initializers, regularizers, `seed`) and arguments of
+            `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`; only the features must be known.

@@ -34,13 +34,9 @@ class AdvancedLogicGateLayer(LogicGate):
         use_bias: Whether each input has a bias b_i; 0 otherwise.
         temperature: T, the steepness of the sigmoid.
         apply_sigmoid: Whether to bound by the sigmoid, for inputs that are logits.
-        weight_initializer: Initializer of the weights.
-        bias_initializer: Initializer of the biases.
-        weight_regularizer: Regularizer of the weights.
-        bias_regularizer: Regularizer of the biases.
-        weight_constraint: Constraint on the weights.
-        bias_constraint: Constraint on the biases.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `LogicGate` (`weight_initializer`, `bias_initializer`,
+            `weight_regularizer`, `bias_regularizer`, `weight_constraint`, `bias_constraint`);
+            arguments of `keras.layers.Layer`.
 
     Input shape:
         A list of k tensors of one shape, or one tensor `(batch, ..., k)`; k must be known.

@@ -25,18 +25,11 @@ class FuzzyXNORGateLayer(LogicGate):
     `logic_op`.
 
     Args:
-        logic_system: `"lukasiewicz"`, `"goedel"` or `"product"`.
-        trainable_weights_per_input: Whether each input has a weight w_i; 1 otherwise.
-        use_bias: Whether each input has a bias b_i; 0 otherwise.
         temperature: T, the steepness of the sigmoid.
-        apply_sigmoid: Whether to bound by the sigmoid, for inputs that are logits.
-        weight_initializer: Initializer of the weights.
-        bias_initializer: Initializer of the biases.
-        weight_regularizer: Regularizer of the weights.
-        bias_regularizer: Regularizer of the biases.
-        weight_constraint: Constraint on the weights.
-        bias_constraint: Constraint on the biases.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `LogicGate` (`logic_system`, `trainable_weights_per_input`,
+            `use_bias`, `apply_sigmoid`, `weight_initializer`, `bias_initializer`,
+            `weight_regularizer`, `bias_regularizer`, `weight_constraint`, `bias_constraint`);
+            arguments of `keras.layers.Layer`.
 
     Input shape:
         A list of two tensors of one shape, or one tensor `(batch, ..., 2)`.

@@ -28,13 +28,10 @@ class BandLogitNorm(Band):
 
     Args:
         max_band_width: alpha, between 0 and 1.
-        axis: Axis or axes that are normalized together.
         epsilon: The least norm: zero input gives zeros.
-        mode: `"learned"` or `"magnitude"`.
         reference: r_0, of effect only in the mode `"magnitude"`.
-        band_initializer: Initializer of w.
-        band_regularizer: Regularizer of w; by default L2 with factor 1e-5, `None` for none.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Settings of `Band` (`axis`, `mode`, `band_initializer`, `band_regularizer`);
+            arguments of `keras.layers.Layer`.
 
     Input shape:
         Any.

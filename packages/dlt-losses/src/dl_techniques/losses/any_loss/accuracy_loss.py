@@ -21,14 +21,8 @@ class AccuracyLoss(FixedMetricLoss):
     of `AnyLoss`. The denominator is the batch's own weight.
 
     Args:
-        amplifying_scale: The steepness L of the approximation; see `AnyLoss`.
-        from_logits: Whether predictions are logits.
-        average: How several classes become one number; see `AnyLoss`.
-        ignore_class: A label whose samples do not count.
-        epsilon: Of no effect here; kept so that all losses of the family take the same settings.
-        reduction: Of effect only with `average=None`.
-        name: Name of the loss; by default `"accuracy_loss"`.
-        dtype: Dtype of the result.
+        **kwargs: Settings of `FixedMetricLoss` (`amplifying_scale`, `from_logits`, `average`,
+            `ignore_class`, `epsilon`, `reduction`, `name`, `dtype`).
 
     Input shape:
         `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.

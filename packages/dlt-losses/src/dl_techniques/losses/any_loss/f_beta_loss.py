@@ -29,14 +29,8 @@ class FBetaLoss(FixedMetricLoss):
 
     Args:
         beta: How many times as much recall counts as precision.
-        amplifying_scale: The steepness L of the approximation; see `AnyLoss`.
-        from_logits: Whether predictions are logits.
-        average: How several classes become one number; see `AnyLoss`.
-        ignore_class: A label whose samples do not count.
-        epsilon: Of no effect here; kept so that all losses of the family take the same settings.
-        reduction: Of effect only with `average=None`.
-        name: Name of the loss; by default `"f_beta_loss"`.
-        dtype: Dtype of the result.
+        **kwargs: Settings of `FixedMetricLoss` (`amplifying_scale`, `from_logits`, `average`,
+            `ignore_class`, `epsilon`, `reduction`, `name`, `dtype`).
 
     Input shape:
         `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.
@@ -64,28 +58,8 @@ class FBetaLoss(FixedMetricLoss):
 
     default_name = "f_beta_loss"
 
-    def __init__(
-        self,
-        beta: float = 1.0,
-        amplifying_scale: float = 10.0,
-        from_logits: bool = False,
-        average: str | None = "macro",
-        ignore_class: int | None = None,
-        epsilon: float = 1e-7,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            amplifying_scale=amplifying_scale,
-            from_logits=from_logits,
-            average=average,
-            ignore_class=ignore_class,
-            epsilon=epsilon,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    def __init__(self, beta: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if not isinstance(beta, int | float) or not 0 < beta < float("inf"):
             raise ValueError(f"`beta` must be a finite number above zero. Received: beta={beta!r}")
         self.beta = beta

@@ -15,9 +15,9 @@ class FixedMetricLoss(AnyLoss):
         from_logits: Whether predictions are logits.
         average: How several classes become one number; see `AnyLoss`.
         ignore_class: A label whose samples do not count.
-        epsilon: Small number for metrics with a root in them.
+        epsilon: Added under the root of metrics that have one, so that its gradient is finite.
         reduction: Of effect only with `average=None`.
-        name: Name of the loss; by default `default_name`.
+        name: Name of the loss; by default its class in snake case.
         dtype: Dtype of the result.
     """
 

@@ -23,14 +23,9 @@ class GeometricMeanLoss(FixedMetricLoss):
     `AnyLoss`. (A later text of the authors leaves the root out; the paper has it.)
 
     Args:
-        amplifying_scale: The steepness L of the approximation; see `AnyLoss`.
-        from_logits: Whether predictions are logits.
-        average: How several classes become one number; see `AnyLoss`.
-        ignore_class: A label whose samples do not count.
         epsilon: Added under the root, so that its gradient is finite at zero.
-        reduction: Of effect only with `average=None`.
-        name: Name of the loss; by default `"geometric_mean_loss"`.
-        dtype: Dtype of the result.
+        **kwargs: Settings of `FixedMetricLoss` (`amplifying_scale`, `from_logits`, `average`,
+            `ignore_class`, `reduction`, `name`, `dtype`).
 
     Input shape:
         `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.

@@ -34,18 +34,9 @@ class BoundaryLoss(SegmentationLoss):
             `signed_distance_map`), instead of labels. From labels phi is computed in each step,
             which needs images `(batch, height, width, classes)` and O(height width (height +
             width)) operations each.
-        from_logits: Whether predictions are logits. Their softmax over the classes is taken, or
-            the sigmoid of each, for one class or with `multilabel=True`.
-        multilabel: Whether a pixel may be of several classes.
-        include_background: Whether class 0 counts.
-        class_weights: `None`, or one number for each class that counts,
-            for a weighted mean over classes.
-        ignore_class: A label whose pixels do not count.
-        per_sample: Whether sums run over the pixels of each sample (`True`), followed by a mean
-            over samples, or over the pixels of the whole batch.
-        reduction: How the values of samples are reduced; a mean divides by the sum of weights.
-        name: Name of the loss; by default `"boundary_loss"`.
-        dtype: Dtype of the result; the computation is in float32 at least.
+        **kwargs: Settings of `SegmentationLoss` (`from_logits`, `multilabel`,
+            `include_background`, `class_weights`, `ignore_class`, `per_sample`, `reduction`,
+            `name`, `dtype`).
 
     Input shape:
         `y_pred`: `(batch, ..., classes)`, any number of axes of positions, channels last.

@@ -30,21 +30,9 @@ class FocalTverskyLoss(TverskyLoss):
         alpha: Weight of false positives; 0.3 if neither it nor `fp_weight` is given.
         beta: Weight of false negatives; 0.7 if neither it nor `fn_weight` is given.
         gamma: The exponent; above zero.
-        smooth: s of `TverskyLoss`; not negative.
-        fp_weight: Another name of `alpha`.
-        fn_weight: Another name of `beta`.
-        from_logits: Whether predictions are logits. Their softmax over the classes is taken, or
-            the sigmoid of each, for one class or with `multilabel=True`.
-        multilabel: Whether a pixel may be of several classes.
-        include_background: Whether class 0 counts.
-        class_weights: `None`, or one number for each class that counts,
-            for a weighted mean over classes.
-        ignore_class: A label whose pixels do not count.
-        per_sample: Whether sums run over the pixels of each sample (`True`), followed by a mean
-            over samples, or over the pixels of the whole batch.
-        reduction: How the values of samples are reduced; a mean divides by the sum of weights.
-        name: Name of the loss; by default `"focal_tversky_loss"`.
-        dtype: Dtype of the result; the computation is in float32 at least.
+        **kwargs: Settings of `TverskyLoss` (`smooth`, `fp_weight`, `fn_weight`, `from_logits`,
+            `multilabel`, `include_background`, `class_weights`, `ignore_class`, `per_sample`,
+            `reduction`, `name`, `dtype`).
 
     Input shape:
         `y_pred`: `(batch, ..., classes)`, any number of axes of positions, channels last.
@@ -79,19 +67,9 @@ class FocalTverskyLoss(TverskyLoss):
         alpha: float | None = None,
         beta: float | None = None,
         gamma: float = 0.75,
-        smooth: float = 1e-5,
-        fp_weight: float | None = None,
-        fn_weight: float | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            alpha=alpha,
-            beta=beta,
-            smooth=smooth,
-            fp_weight=fp_weight,
-            fn_weight=fn_weight,
-            **kwargs,
-        )
+        super().__init__(alpha, beta, **kwargs)
         require_positive(gamma=gamma)
         self.gamma = gamma
 

@@ -39,10 +39,11 @@ class SegmentationLoss(BatchLoss):
         include_background: Whether class 0 counts.
         class_weights: One number for each class that counts, or `None` for equal weights.
         ignore_class: A label whose pixels do not count.
-        per_sample: Whether sums run over the pixels of each sample, or over those of the batch.
-        reduction: See `BatchLoss`.
-        name: Name of the loss; by default `default_name`.
-        dtype: Dtype of the result.
+        per_sample: Whether sums run over the pixels of each sample (`True`), followed by a mean
+            over samples, or over the pixels of the whole batch.
+        reduction: How the values of samples are reduced; a mean divides by the sum of weights.
+        name: Name of the loss; by default its class in snake case.
+        dtype: Dtype of the result; the computation is in float32 at least.
     """
 
     default_name: ClassVar[str] = "segmentation_loss"

@@ -17,16 +17,8 @@ class SegmentationDice(OverlapMetric):
     epoch is exact over its batches.
 
     Args:
-        num_classes: Number of columns of the predictions.
-        multilabel: Whether a pixel may be of several classes.
-        threshold: For one class or `multilabel`, the probability above which it is predicted (for
-            logits pass 0.0).
-        include_background: Whether class 0 counts.
-        ignore_class: A label whose pixels do not count.
-        average: `"macro"`: the mean over classes that are present or predicted; `"micro"`: of the
-            sums over classes. `per_class()` gives each.
-        name: Name of the metric; by default `"segmentation_dice"`.
-        dtype: Dtype of its state.
+        **kwargs: Settings of `OverlapMetric` (`num_classes`, `multilabel`, `threshold`,
+            `include_background`, `ignore_class`, `average`, `name`, `dtype`).
 
     Input shape:
         `y_pred`: `(batch, ..., num_classes)`. `y_true`: the same, or class numbers `(batch, ...)`
