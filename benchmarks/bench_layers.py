@@ -69,7 +69,7 @@ def keras_call(layer: Any, x: Any, training: bool) -> Call:
 
 
 def takes_training(layer: Any) -> bool:
-    """Whether the layer behaves differently in training."""
+    """Return whether the layer behaves differently in training."""
     parameters = inspect.signature(layer.call).parameters
     return isinstance(layer, keras.Model) or "training" in parameters
 
@@ -226,7 +226,7 @@ def measure(name: str, mode: str, runs: int, progress: Any) -> Row:
 
 
 def repetitions(call: Call) -> int:
-    """How often to call so that a sample is long enough to be timed."""
+    """Return how often to call so that a sample is long enough to be timed."""
     call()  # compiles
     call()
     return max(1, round(SAMPLE_SECONDS / sample(call, 3)))

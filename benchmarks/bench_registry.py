@@ -90,7 +90,7 @@ def measure(runs: int, environment: dict[str, str]) -> tuple[float, float]:
 
 
 def imported(environment: dict[str, str]) -> list[str]:
-    """Which forbidden modules a listing has imported, and how many components it showed."""
+    """Return which forbidden modules a listing has imported, and how many components it showed."""
     program = (
         "import sys; from dl_techniques.core import cli; code = cli.main(['list'])\n"
         f"found = [m for m in {FORBIDDEN!r} if m in sys.modules]\n"

@@ -63,7 +63,7 @@ def train(model: keras.Model, images: Any) -> list[float]:
 
 
 def named(places: Any, digits: Any) -> Any:
-    """How often each prototype is the nearest to each digit, `(rows, columns, 10)`."""
+    """Return how often each prototype is the nearest to each digit, `(rows, columns, 10)`."""
     counts = np.zeros((*MAP, 10), int)
     np.add.at(counts, (places[:, 0], places[:, 1], digits), 1)
     return counts

@@ -80,7 +80,7 @@ def content(path: Path) -> dict[str, str] | None:
 
 
 def accepted(path: Path) -> bool:
-    """Whether structure and checksums are fine; the rest is looked at elsewhere."""
+    """Return whether structure and checksums are fine; the rest is looked at elsewhere."""
     return content(path) is not None
 
 

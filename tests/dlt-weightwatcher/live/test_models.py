@@ -225,7 +225,7 @@ def test_packed_weights_are_left_out_with_all_that_belongs_to_them(attention, tm
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
 def test_packed_weights_without_a_configuration_are_not_taken_for_int8(tmp_path):
-    """Where a channel has one scale, shapes do not tell both apart."""
+    """Return where a channel has one scale, shapes do not tell both apart."""
     if not hasattr(keras.quantizers, "Int4QuantizationConfig"):
         pytest.skip("this Keras does not choose the size of blocks")
     inputs = keras.Input((12,), dtype="int32")

@@ -57,7 +57,7 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     if real.exists() and not overwrite:
         raise FileExistsError(f"{target} exists and `overwrite` is false.")
     sweep(real)
-    # Who writes, and for whom: `sweep` reads it back.
+    # The writer's host and process, and the file: `sweep` reads them back.
     parts = (_key(real), _host(), str(os.getpid()), secrets.token_hex(8))
     folder = real.parent / f".{'.'.join(parts)}{_SUFFIX}"
     _active.add(folder.name)
@@ -73,7 +73,7 @@ def replacing(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
             _publish(temporary, real)
         sync(real.parent)
     finally:
-        # What cannot be removed now is swept by the next writer.
+        # The next writer sweeps a file that cannot be removed now.
         shutil.rmtree(folder, ignore_errors=True)
         _active.discard(folder.name)
 

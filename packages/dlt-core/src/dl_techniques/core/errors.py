@@ -21,7 +21,7 @@ class ComponentError(DLTechniquesError):
     """An error about one component.
 
     Args:
-        message: What is wrong and what to do.
+        message: The fault and the remedy.
         id: The identifier that was asked for.
         distribution: The distribution that provides it, where one is known.
     """
@@ -36,11 +36,11 @@ class UnknownComponent(ComponentError, LookupError):
     """No installed distribution declares the identifier.
 
     Args:
-        message: What was asked for and what to do.
+        message: The request and the remedy.
         id: The identifier that was asked for.
         nearest: The identifiers that resemble it most, best first.
         distribution: The first-party distribution that would bring it, if there is one.
-        problems: What went wrong during discovery: the component may hide behind one of these.
+        problems: Problems of discovery: the component may hide behind one of these.
     """
 
     def __init__(
@@ -104,12 +104,12 @@ class ModelFileError(DLTechniquesError):
     """A model file was refused. No code of the file's choosing has run.
 
     Args:
-        message: What is wrong with the file.
+        message: The fault of the file.
         path: The file.
         member: The member of the archive (`config.json`, `model.weights.h5`), if it is one.
         location: The path inside the member, such as `config.layers[2]`.
         distribution: The distribution that provides the component spoken of, if there is one.
-        hint: What the reader can do about it.
+        hint: The remedy.
     """
 
     def __init__(

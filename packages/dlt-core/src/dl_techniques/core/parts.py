@@ -62,7 +62,7 @@ def resolve(
         identifier: One of: a text as above; a configuration (what
             `keras.saving.serialize_keras_object` gives, or a dictionary with `class_name` and,
             optionally, `config`); a class; an instance or another callable; `None`.
-        kind: What it must be, such as `"layer"` or `"activation"`.
+        kind: Its kind, such as `"layer"` or `"activation"`.
         argument: The parameter's name for error messages; by default the kind.
         fresh: Whether an instance, too, is only a pattern, of which a new one is made.
         **defaults: Constructor arguments for a part that is made from a text or a class, as far
@@ -99,7 +99,7 @@ def resolve(
 
 
 def accepts(target: Callable[..., Any], name: str) -> bool:
-    """Whether a constructor (or function) takes an argument of that name.
+    """Return whether a constructor (or function) takes an argument of that name.
 
     Follows `**kwargs` up the class hierarchy.
 
@@ -160,7 +160,7 @@ def _answers_to(entry: Entry, text: str) -> bool:
 
 
 def _keras_own(name: str, kind: str) -> Any:
-    """What Keras itself provides under a name: a class or a function, or `None`."""
+    """Return Keras's own class or function of a name, or `None`."""
     module, base, _ = _FAMILIES[kind]
     value = getattr(module, name, None)
     if _is_own(value, base, kind):

@@ -26,7 +26,7 @@ class ValueRangeConstraint(Constraint):
 
     Args:
         min_value: Lower end.
-        max_value: Upper end; `None` for none.
+        max_value: Upper end; `None` for no upper end.
         clip_gradients: Has no effect; kept so that earlier configurations load.
 
     Raises:

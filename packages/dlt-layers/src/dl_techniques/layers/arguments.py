@@ -138,9 +138,9 @@ def require_one_of(choices: Iterable[str], /, **settings: Any) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a finite integer or float.
+    """Return whether a setting is a finite integer or float.
 
     Args:
-        value: What was given.
+        value: The argument.
     """
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -50,7 +50,7 @@ def _resize(image: Tensor, size: tuple[Any, Any], weights: Callable[[Any, Any], 
 
 
 def _centred(old: Any, new: Any) -> Tensor:
-    """Where the centres of new pixels lie among the old ones."""
+    """Return where the centres of new pixels lie among the old ones."""
     # Cast first: of unknown sizes, TensorFlow gives the quotient in float64.
     step = ops.cast(old, "float32") / ops.cast(new, "float32")
     return (ops.arange(new, dtype="float32") + 0.5) * step - 0.5
@@ -62,7 +62,7 @@ def _aligned(old: Any, new: Any) -> Tensor:
 
 
 def _bilinear(old: Any, new: Any, place: Callable[[Any, Any], Tensor]) -> Tensor:
-    """How much of each old place each new one takes, (new, old)."""
+    """Return how much of each old place each new one takes, (new, old)."""
     places = ops.arange(old, dtype="float32")
     centres = ops.clip(place(old, new), 0.0, places[-1])
     return ops.maximum(1.0 - ops.abs(centres[:, None] - places), 0.0)

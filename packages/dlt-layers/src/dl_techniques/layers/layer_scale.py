@@ -119,7 +119,7 @@ class LayerScale(SameShape):
         """A gain for each channel, and one for all."""
         tokens = TensorSpec((2, 3, 4))
         traits = frozenset({"permutation_equivariant", "scale_equivariant"})
-        yield Example(cls, {"initializer": "ones"}, tokens, traits=traits)
+        yield Example(cls, {}, tokens, traits=traits)
         yield Example(cls, {"multiplier_type": "GLOBAL"}, tokens, traits=traits, name="global")
 
     @classmethod

@@ -54,8 +54,8 @@ class OrthoBlock(Layer):
 
     Args:
         units: Number of output features.
-        activation: Name, function, layer or configuration; `None` for none.
-        ortho_reg_factor: Weight of the orthonormality penalty; 0 for none.
+        activation: Name, function, layer or configuration; `None` for the identity.
+        ortho_reg_factor: Weight of the orthonormality penalty.
         scale_initial_value: Where the gates s start, within [0, 1].
         use_bias: Whether to add b after the gates.
         kernel_initializer: Initializer of W; `None` for `OrthonormalInitializer`, which here gives
@@ -167,10 +167,10 @@ class OrthoBlock(Layer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Fewer units than features, and more of them."""
-        yield Example(cls, {"units": 3, "activation": "gelu"}, TensorSpec((2, 5)))
+        yield Example(cls, {"units": 3}, TensorSpec((2, 5)))
         yield Example(
             cls,
-            {"units": 6, "use_bias": True, "ortho_reg_factor": 0.0},
+            {"units": 6, "activation": "gelu", "use_bias": True, "ortho_reg_factor": 0.0},
             TensorSpec((2, 3, 4)),
             traits=frozenset({"permutation_equivariant"}),
             name="wide",

@@ -1,4 +1,4 @@
-"""What layers do with the parts that they were given or make themselves."""
+"""Helpers to build and call sub-layers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def call_part(part: Any, x: Tensor, training: bool | None = None) -> Tensor:
     """The output of a part in the dtype of its input, whatever the part's own policy is.
 
     Args:
-        part: What `resolve` returned: a layer, a function, or `None` for the identity.
+        part: Answer of `resolve`: a layer, a function, or `None` for the identity.
         x: The tensor.
         training: Whether the layer is being trained; Keras drops it where it is not wanted.
     """
@@ -51,7 +51,7 @@ def build_part(part: Any, input_shape: Shape) -> None:
     """Build a part if it is a layer that still has to be built; functions need nothing.
 
     Args:
-        part: What `resolve` returned.
+        part: Answer of `resolve`.
         input_shape: The shape of what the part will be called with.
     """
     if isinstance(part, keras.layers.Layer) and not part.built:
@@ -59,10 +59,10 @@ def build_part(part: Any, input_shape: Shape) -> None:
 
 
 def is_list_of_shapes(input_shape: Any) -> bool:
-    """Whether a layer is built for several inputs, not for one.
+    """Return whether a layer is built for several inputs, not for one.
 
     Args:
-        input_shape: What `build` received.
+        input_shape: Argument of `build`.
     """
     return bool(input_shape) and isinstance(input_shape[0], list | tuple)
 
@@ -110,7 +110,7 @@ def offset_seed(seed: int | None, offset: int) -> int | None:
     """The seed of one of several random parts, which with one seed would drop the same places.
 
     Args:
-        seed: Their owner's; `None` for none.
+        seed: Their owner's, or `None`.
         offset: Which part it is.
     """
     return None if seed is None else seed + offset

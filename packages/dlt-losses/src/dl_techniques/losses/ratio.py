@@ -13,7 +13,7 @@ def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     Unlike an epsilon in the denominator it leaves the quotient exact however small both are.
 
     Args:
-        numerator: What is divided.
+        numerator: The dividend.
         denominator: By what.
     """
     empty = ops.equal(denominator, 0)

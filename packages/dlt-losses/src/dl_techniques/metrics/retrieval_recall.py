@@ -122,7 +122,7 @@ def _owners(img_of_txt: Any, images: int, texts: int) -> Any:
 
 
 def _ranks(queries: Any, labels: Any, candidates: Any, candidate_labels: Any) -> Any:
-    """How many candidates of other labels are no worse than the best of the query's own."""
+    """Return how many candidates of other labels are no worse than the best of the query's own."""
     lengths = np.linalg.norm(candidates, axis=1)
     longest = np.max(lengths, where=np.isfinite(lengths), initial=0.0)
     # Equal embeddings may have products that differ in the last bits.

@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def is_offline() -> bool:
-    """Whether `DL_TECHNIQUES_OFFLINE` or `HF_HUB_OFFLINE` forbids the network."""
+    """Return whether `DL_TECHNIQUES_OFFLINE` or `HF_HUB_OFFLINE` forbids the network."""
     values = (os.environ.get(name, "").lower() for name in OFFLINE_VARIABLES)
     return any(value not in {"", "0", "false", "no", "off"} for value in values)
 
@@ -48,7 +48,7 @@ def cache_folder() -> Path:
 
 
 def cached_path(entry: WeightEntry) -> Path:
-    """Where the cache keeps, or would keep, a file.
+    """Return where the cache keeps, or would keep, a file.
 
     Args:
         entry: The row of the weights.

@@ -23,7 +23,7 @@ class HubSource:
 
     @property
     def mirror_path(self) -> str:
-        """Where the file lies in a mirror."""
+        """Return where the file lies in a mirror."""
         return f"{self.repo}/{self.revision}/{self.file}"
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class WheelSource:
 
     @property
     def mirror_path(self) -> str:
-        """Where the file lies in a mirror."""
+        """Return where the file lies in a mirror."""
         return f"pypi/{self.package}/{self.version}/{self.file}"
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class UrlSource:
 
     @property
     def mirror_path(self) -> str:
-        """Where the file lies in a mirror."""
+        """Return where the file lies in a mirror."""
         return f"url/{self.url.partition('://')[2].partition('?')[0]}"
 
     def __str__(self) -> str:

@@ -44,7 +44,7 @@ def least_gate(licence: str) -> str:
 
 
 def is_commercial(licence: str) -> bool:
-    """Whether a licence is known to permit commercial use without copyleft.
+    """Return whether a licence is known to permit commercial use without copyleft.
 
     Args:
         licence: A lower-case identifier.

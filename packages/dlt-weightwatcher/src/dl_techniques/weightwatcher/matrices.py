@@ -107,7 +107,7 @@ def _unfit(shape: tuple[int, ...], dtype: str) -> str | None:
 
 
 def _is_conv(weight: Weight) -> bool:
-    """Whether all axes count, those of length 1 too: by class, name, or number of axes."""
+    """Return whether all axes count, those of length 1 too: by class, name, or number of axes."""
     if "Conv" in weight.kind:
         return True
     axes = len(weight.values.shape)
@@ -154,7 +154,7 @@ def _plain(
 
 
 def _outputs_first(weight: Weight, settings: Settings) -> bool:
-    """Whether a matrix is stored as torch does it; the reference takes it as it is."""
+    """Return whether a matrix is stored as torch does it; the reference takes it as it is."""
     stored = weight.layout == "torch" and not weight.kind.startswith("Embedding")
     return stored and settings.compat is None
 

@@ -201,7 +201,7 @@ def matrix_entropy(x: Any = None, *, evals: Any = None) -> float:
 
 @component("dl_techniques>concentration_score", kind="analyzer", tags=("spectral",), since="0.1")
 def concentration_score(x: Any = None, *, evals: Any = None, variant: str = "whole") -> float:
-    """How few directions carry the spectrum.
+    """Return how few directions carry the spectrum.
 
     `whole`: 1 - (PR - 1) / (n - 1) with the participation ratio
     PR = (sum lambda)^2 / sum lambda^2: 0 for equal eigenvalues, 1 for rank one.

@@ -25,7 +25,7 @@ class Part(NamedTuple):
 
     @property
     def evals(self) -> int:
-        """How many eigenvalues there are; those that must be zero are none."""
+        """Return how many eigenvalues there are; those that must be zero are none."""
         return self.slices * (self.M if self.rank is None else self.rank)
 
 

@@ -179,7 +179,7 @@ def _check_rank(rank: Any) -> None:
 
 
 def _is_plain(weight: Weight) -> bool:
-    """Whether the weight is stored as it is used, so that it can be written back."""
+    """Return whether the weight is stored as it is used, so that it can be written back."""
     from dl_techniques.weightwatcher.readers.values import Held
 
     return isinstance(weight.values, Held)

@@ -118,7 +118,7 @@ class WeightWatcher:
         raise KeyError(f"There is no layer {layer!r}.")
 
     def distances(self, first: Any, second: Any, method: str = "raw") -> dict[str, float]:
-        """How far apart two models are, matrix by matrix of equal names.
+        """Return how far apart two models are, matrix by matrix of equal names.
 
         Args:
             first: A source.

@@ -16,7 +16,7 @@ from dl_techniques.core.text import describe_error
 
 
 class Outcome(NamedTuple):
-    """What became of one component."""
+    """The results of one component."""
 
     id: str
     report: Any
@@ -26,12 +26,12 @@ class Outcome(NamedTuple):
 
     @property
     def checks(self) -> int:
-        """How many checks were run; those that do not apply do not count."""
+        """Return how many checks were run; those that do not apply do not count."""
         return sum(r.status != "not_applicable" for r in self.report or ())
 
     @property
     def failures(self) -> int:
-        """How many checks failed that must not."""
+        """Return how many checks failed that must not."""
         return len(self.report.failures) if self.report is not None else 0
 
 
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check one component or all of a distribution; 1 if a check fails or none was run.
+    """Check one component or all of a distribution; 1 if a check fails or no check ran.
 
     A manifest that differs from the source of an editable installation is a failure, too: what
     it lacks would not be checked.

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _configurations(entry: Entry) -> list[Any]:
-    """What only the imported object tells."""
+    """Return the examples, which only the imported object has."""
     with stdout_diverted():
         target = registry.load(entry.id)
         try:

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         options: The parsed arguments.
     """
     report = inspect_model(options.file)
-    # What is refused already is not rebuilt.
+    # A refused file is not rebuilt.
     trial = try_loading(Path(options.file)) if options.rebuild and report.loadable else None
     if options.json:
         more = {"rebuild": _plain(trial)} if options.rebuild else {}

@@ -1,4 +1,4 @@
-"""What all commands print with."""
+"""Output of all commands."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def did_you_mean(text: str, choices: Sequence[str]) -> str:
-    """Return a question that names the word most like a text; empty if none is like it.
+    """Return a question that names the word most like a text; empty if no word is like it.
 
     Args:
-        text: What was typed.
-        choices: What could have been.
+        text: The typed text.
+        choices: The valid words.
     """
     import difflib
 

@@ -1,1 +1,1 @@
-"""What a component is: its declaration, base classes, configuration and examples."""
+"""The contract of a component: its declaration, base classes, configuration and examples."""

@@ -31,7 +31,7 @@ _GRAPH_PARTS: Final = "dl_parts"  # among the names of parameters
 
 
 class Component(Configurable):
-    """What every component class offers beside its Keras surface.
+    """Mixin of every component class, beside its Keras class.
 
     The base of kinds that have no base class below, before their Keras class: callbacks,
     schedules, analyzers.
@@ -55,10 +55,10 @@ class Component(Configurable):
 
 
 class _Parts:
-    """What `Layer` and `Model` store beside their configuration: how their parts were changed."""
+    """Mixin of `Layer` and `Model`: stores how their parts were changed."""
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """What building needs, and what was done to parts since; see `build_from_config`."""
+        """Return the input shapes and the changes of parts since; see `build_from_config`."""
         build: Any = super()
         config: dict[str, Any] | None = build.get_build_config()
         if config is None or isinstance(self, functional_class()):

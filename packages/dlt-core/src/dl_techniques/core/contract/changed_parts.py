@@ -23,7 +23,7 @@ _LARGEST_RANK: Final = 1 << 16
 
 
 def changed_parts(component: Any) -> dict[str, dict[str, Any]]:
-    """What was done to parts, by their paths; JSON types.
+    """Return the changes of parts by their paths, as JSON types.
 
     Args:
         component: A layer or model.
@@ -63,7 +63,7 @@ def change_parts(component: Any, parts: Mapping[str, Any]) -> None:
 
 
 def quantization_mode(layer: Any) -> str | None:
-    """How a layer is quantized.
+    """Return how a layer is quantized.
 
     Args:
         layer: A layer.

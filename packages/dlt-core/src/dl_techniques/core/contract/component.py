@@ -23,7 +23,7 @@ _waiting: dict[str, Any] = {}
 
 
 class Declaration(NamedTuple):
-    """What `@component` was told; `declaration_of` returns it."""
+    """The arguments of `@component`; `declaration_of` returns them."""
 
     id: str
     kind: str
@@ -63,7 +63,7 @@ def component(
         paper: Where it comes from, such as `"arXiv:1910.07467"`.
         aliases: Identifiers of earlier versions; files that hold them keep loading.
         since: The version of the distribution that brought it.
-        deprecated: What to use instead, if it should no longer be used.
+        deprecated: The replacement, if it should no longer be used.
         unsafe: Whether loading it can run code that the saved file chooses.
         variants: Names of its ready-made configurations.
 
@@ -142,7 +142,7 @@ def _require_free(id: str, target: Any, holders: Mapping[str, Any]) -> None:
 
 
 def declaration_of(target: object) -> Declaration | None:
-    """What a class or function declared for itself; inherited declarations do not count.
+    """Return a class's or function's own declaration; inherited ones do not count.
 
     Args:
         target: A class or function.

@@ -86,7 +86,7 @@ class Configurable:
         return cls(**{name: _deserialize(value) for name, value in config.items()})
 
     def _inherited_config(self) -> dict[str, Any]:
-        """What the Keras base class itself stores (`name`, `dtype` and the like)."""
+        """Return the configuration of the Keras base class (`name`, `dtype` and the like)."""
         # Callbacks have no configuration; regularizers and schedules raise where the other base
         # classes answer with an empty dictionary.
         inherited = getattr(super(), "get_config", dict)

@@ -81,8 +81,10 @@ class Example:
             arguments of `__call__` of a loss, `update_state` of a metric; the weight that an
             initializer (its shape), a regularizer or a constraint is applied to.
         call: Further keyword arguments of the call, such as `{"use_causal_mask": True}`.
-        traits: What holds of this configuration, words from `TRAITS`; the kit tests each claim.
-        name: What to call it in test ids; needed when a component yields several.
+        traits: Properties of this configuration, words from `TRAITS`; the kit tests each claim.
+        name: Its name in test ids; needed when a component yields several.
+        dead: Weights without a gradient by design, as the ends of their paths, such as
+            `"key/bias"`: softmax does not see a shift of all keys. The kit tests each claim.
     """
 
     cls: Any
@@ -91,6 +93,7 @@ class Example:
     call: Mapping[str, Any] = field(default_factory=dict)
     traits: frozenset[str] = frozenset()
     name: str = "default"
+    dead: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "traits", frozenset(self.traits))

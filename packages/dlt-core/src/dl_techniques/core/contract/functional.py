@@ -17,7 +17,7 @@ _VARIANT: Final = "__dl_functional__"
 
 
 def takes_graph(args: Sequence[Any], kwargs: Collection[str]) -> bool:
-    """Whether arguments of `keras.Model` are the inputs and outputs of a graph.
+    """Return whether arguments of `keras.Model` are the inputs and outputs of a graph.
 
     Args:
         args: The positional ones.
@@ -31,7 +31,7 @@ def takes_graph(args: Sequence[Any], kwargs: Collection[str]) -> bool:
 
 
 def is_graph(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration holds a graph of layers.
+    """Return whether a configuration holds a graph of layers.
 
     Args:
         config: Of a model.
@@ -43,7 +43,7 @@ def is_graph(config: Mapping[str, Any]) -> bool:
 def functional_class() -> Any:
     """The class of Keras's functional models, which has no public name."""
     tensor = keras.Input((1,), name="input")
-    return type(keras.Model(tensor, tensor, name="functional"))  # names: none is used up
+    return type(keras.Model(tensor, tensor, name="functional"))  # names: no name is used up
 
 
 def make_functional(cls: Any) -> None:

@@ -76,7 +76,7 @@ def _of_type(name: str, value: Any, kind: type, depth: int = 0) -> Iterator[tupl
 
 
 def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
-    """What the author of a class stored, without what Keras stores in every layer."""
+    """Return the attributes that a class's author stored, without those of every Keras layer."""
     stored = vars(layer)
     # PyTorch keeps layers apart and finds them by `__getattr__`; no property is computed here.
     names = {*stored, *(set(dir(layer)) - set(dir(type(layer))))}
@@ -96,7 +96,7 @@ def _kind(layer: Any) -> str:
 
 @functools.cache
 def _stored_by_keras(kind: str) -> frozenset[str]:
-    """Attributes of an empty instance; names are given so that none is used up."""
+    """Attributes of an empty instance; names are given so that no default name is used up."""
     tensor = keras.Input((1,), name="input")
     make = {
         "layer": lambda: keras.layers.Layer(name="layer"),

@@ -40,7 +40,7 @@ SECONDS: Final = 120.0
 
 
 class Diagnosis(NamedTuple):
-    """What `diagnose` found."""
+    """The result of `diagnose`."""
 
     versions: dict[str, str | None]
     """Distribution -> installed version, `None` if it is not there."""
@@ -51,7 +51,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong."""
+        """Return whether nothing is wrong."""
         return not self.problems
 
 
@@ -97,10 +97,10 @@ def installed_versions() -> dict[str, str | None]:
 
 
 def stack_problems(versions: dict[str, str | None]) -> Iterator[Problem]:
-    """What is missing or too old for components to be used.
+    """Report missing or too old packages.
 
     Args:
-        versions: What `installed_versions` returned.
+        versions: The answer of `installed_versions`.
     """
     keras = versions.get("keras")
     numbers = re.match(r"(\d+)\.(\d+)", keras or "")
@@ -126,7 +126,7 @@ def stack_problems(versions: dict[str, str | None]) -> Iterator[Problem]:
 def plugin_problems(
     *, seconds: float = SECONDS, progress: Callable[[str], None] = lambda _: None
 ) -> list[Problem]:
-    """What plugins say through `dl_doctor`, and what fails when they are loaded and asked.
+    """Return the problems that plugins report, or raise when they are loaded and asked.
 
     Args:
         seconds: How long each plugin's distribution may take.

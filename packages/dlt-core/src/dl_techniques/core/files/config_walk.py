@@ -483,7 +483,7 @@ def _names(node: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def is_operation(name: str) -> bool:
-    """Whether a built-in is an operation between layers, which has no weights.
+    """Return whether a built-in is an operation between layers, which has no weights.
 
     Args:
         name: `module.Name`.

@@ -48,7 +48,7 @@ class Trial(NamedTuple):
 
     @property
     def loaded(self) -> bool:
-        """Whether the model could be rebuilt."""
+        """Return whether the model could be rebuilt."""
         return self.outcome == "loaded"
 
 

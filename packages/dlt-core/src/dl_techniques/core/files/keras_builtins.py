@@ -1,4 +1,4 @@
-"""What Keras itself brings, as data: which of it a model file may name, and since when.
+"""Keras's own names as data: those that a model file may hold, and their first versions.
 
 The table `keras_builtins.json` is generated from the sources of Keras releases by
 `tools/scan_keras.py`. It is an allow-list: whatever it lacks is refused.

@@ -9,7 +9,7 @@ MIB: Final = 1 << 20
 
 
 class Limits(NamedTuple):
-    """How much of everything a model file may hold."""
+    """Limits of a model file's content."""
 
     members: int = 512
     """Members of the archive."""

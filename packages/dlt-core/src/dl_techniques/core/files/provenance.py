@@ -1,4 +1,4 @@
-"""Where a model file comes from: one JSON member that `save_model` adds.
+"""The origin of a model file: one JSON member that `save_model` adds.
 
 It is the file's own claim. It is shown, and its digests detect accidents and careless edits; who
 can rewrite the file can rewrite it too, so nothing is ever decided by it.
@@ -21,7 +21,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Origin(NamedTuple):
-    """What provided one component when the file was saved."""
+    """The provider of one component when the file was saved."""
 
     distribution: str
     """Empty if it was declared in the program itself."""
@@ -100,7 +100,7 @@ def check_digests(provenance: Provenance, digests: Mapping[str, str], *, label: 
     """Compare what the file says of its members with what they are.
 
     Args:
-        provenance: What it says.
+        provenance: Its content.
         digests: Every other member -> its sha256.
         label: How messages call the file.
 

@@ -59,12 +59,12 @@ class ModelReport(NamedTuple):
 
     @property
     def loadable(self) -> bool:
-        """Whether `load_model` would hand it to Keras."""
+        """Return whether `load_model` would hand it to Keras."""
         return not self.problems
 
     @property
     def parameters(self) -> int:
-        """How many numbers the weights hold, those of the optimizer and metrics included."""
+        """Return how many numbers the weights hold, those of the optimizer and metrics included."""
         return sum(weight.size for weight in self.weights)
 
 

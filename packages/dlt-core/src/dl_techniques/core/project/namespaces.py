@@ -21,7 +21,7 @@ _LIBRARIES: Final = frozenset(
 def namespace_warnings(package: str, identifiers: Iterable[str]) -> list[str]:
     """Warn of identifiers in the namespace of another library.
 
-    Whoever loads a file with such an identifier gets one of two classes, by the order of imports.
+    A file with such an identifier loads one of two classes, by the order of imports.
 
     Args:
         package: The import package that declares the components.

@@ -1,4 +1,4 @@
-"""Which distribution of a workspace brings which component, written into one file.
+"""Write the distribution of each component of a workspace into one file.
 
 A workspace asks for it in the `pyproject.toml` of its root:
 

@@ -56,12 +56,12 @@ class Generated(NamedTuple):
 
     @property
     def current(self) -> str | None:
-        """What the file holds now; `None` if there is none."""
+        """The file's content; `None` if it does not exist."""
         return self.path.read_text(encoding="utf-8") if self.path.is_file() else None
 
     @property
     def drifted(self) -> bool:
-        """Whether the file differs from what it should hold."""
+        """Return whether the file differs from what it should hold."""
         return self.current != self.text
 
     def diff(self) -> str:
@@ -145,7 +145,7 @@ def generate(package: Package) -> list[Generated]:
         )
     namespace = namespaces.pop() if namespaces else package.name.partition(".")[0]
     text = Manifest(namespace, package.name, tuple(records)).to_json()
-    # What is written must be what is read: the reader's own rules are the last check.
+    # The reader's own rules are the last check of the text.
     parsed = Manifest.parse(text.encode(), package=package.name)
     if parsed.faults:
         raise ScanError(f"{package.folder}:1: {'; '.join(parsed.faults)}")

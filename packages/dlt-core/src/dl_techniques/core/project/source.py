@@ -17,7 +17,7 @@ _Parameters = dict[str, str]
 
 
 class SourceText(NamedTuple):
-    """What the source says about a component."""
+    """Signature and docstring of a component."""
 
     signature: str
     """As it would be called, with the parameters of bases that `**kwargs` leads to."""

@@ -1,4 +1,4 @@
-"""Who claims which identifier, alias and bare name, and where claims clash."""
+"""Index of identifiers, aliases and bare names, and the conflicts among them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Claims(NamedTuple):
         """The entries that answer to an identifier, an alias or a bare name.
 
         Args:
-            text: What was asked for.
+            text: The request.
             kind: Only entries of this kind.
         """
         found = (self.keys if ">" in text else self.names).get(text, ())
@@ -38,7 +38,7 @@ def claim(entries: Iterable[Entry]) -> Claims:
     listed, both are marked, and asking for it is ambiguous.
 
     Args:
-        entries: What discovery found.
+        entries: The entries of discovery.
     """
     ordered = sorted(entries, key=_order)
     claimants: dict[str, list[int]] = {}

@@ -59,7 +59,7 @@ def dl_model_saved(path: str, provenance: Mapping[str, Any]) -> None:
 
     Args:
         path: The file.
-        provenance: What the file says about its components' origin.
+        provenance: The file's own claim about its components' origin.
     """
 
 
@@ -69,7 +69,7 @@ def dl_model_loaded(model: Any, provenance: Mapping[str, Any]) -> None:
 
     Args:
         model: The `keras.Model`.
-        provenance: What the file says about its components' origin: untrusted text.
+        provenance: The file's own claim about its components' origin: untrusted text.
     """
 
 

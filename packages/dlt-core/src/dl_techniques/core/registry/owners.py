@@ -1,4 +1,4 @@
-"""Which distribution of this family brings which component, installed or not.
+"""The distribution of each component of this family, installed or not.
 
 For hints what to install, and for the family's namespace. `dl-techniques manifest write` makes
 `owners.json` from the workspace; what is installed is known from manifests, never from here.

@@ -53,7 +53,7 @@ class Plugin(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What one plugin answered to a hook."""
+    """One plugin's answer to a hook."""
 
     plugin: Plugin
     value: Any
@@ -77,7 +77,7 @@ class Plugins:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What went wrong while plugins were loaded, and at each hook's latest call."""
+        """The problems of loading plugins, and of each hook's latest call."""
         return (*self._loading, *self._calling.values())
 
     def __iter__(self) -> Iterator[Plugin]:

@@ -39,7 +39,7 @@ STRICT_VARIABLE = "DL_TECHNIQUES_STRICT"
 
 
 class _Snapshot(NamedTuple):
-    """What one look at the installed distributions found."""
+    """The result of one look at the installed distributions."""
 
     claims: Claims
     problems: tuple[Problem, ...]
@@ -204,7 +204,7 @@ class Registry:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What went wrong so far, in manifests, imports and those plugins that were asked for."""
+        """The problems so far, of manifests, imports and the plugins that were asked."""
         found = self._take_snapshot(again=False).problems
         if self._plugins is not None:
             found += self._plugins.problems
@@ -247,7 +247,7 @@ class Registry:
             return self._snapshot
 
     def _look(self, files: frozenset[str]) -> object:
-        """What a snapshot depends on, cheap enough to be compared at each call."""
+        """Return the state that a snapshot depends on, cheap enough to compare at each call."""
         folders = tuple(sys.path) if self._path is None else self._path
         variables = tuple(os.environ.get(name) for name in (ALLOWED_VARIABLE, DISABLED_VARIABLE))
         return folders, variables, [_modified(file) for file in (*folders, *sorted(files))]

@@ -1,4 +1,4 @@
-"""What to say about a component that nothing installed declares."""
+"""Advice about a component that nothing installed declares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unknown_component(
     """The error for an identifier or bare name that nothing answers to.
 
     Args:
-        id: What was asked for.
+        id: The request.
         kind: The kind that was asked for, if any.
         entries: All known components.
         problems: Everything that went wrong: the component may hide behind one of them.

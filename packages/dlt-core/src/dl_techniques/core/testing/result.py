@@ -65,7 +65,7 @@ class Report(Sequence[CheckResult]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many results have each status; all five are there."""
+        """Return how many results have each status; all five are there."""
         counts = Counter(result.status for result in self)
         return {status: counts[status] for status in STATUSES}
 

@@ -84,11 +84,11 @@ class Subject:
 
     @property
     def is_class(self) -> bool:
-        """Whether it is a class, not a function."""
+        """Return whether it is a class, not a function."""
         return isinstance(self.cls, type)
 
     def has(self, trait: str) -> bool:
-        """Whether the example claims a trait."""
+        """Return whether the example claims a trait."""
         return trait in self.example.traits
 
     def once(self, question: Callable[[Subject], Answer]) -> Answer:
@@ -232,7 +232,7 @@ class Subject:
 
     @functools.cached_property
     def takes_training(self) -> bool:
-        """Whether `call` has a `training` argument."""
+        """Return whether `call` has a `training` argument."""
         return "training" in inspect.signature(self.cls.call).parameters
 
     def call(self, instance: Any, arrays: Mapping[str | int, Any], training: Any = False) -> Any:

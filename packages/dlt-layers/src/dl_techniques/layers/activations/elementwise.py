@@ -1,4 +1,4 @@
-"""What all activations share: each number is mapped by itself."""
+"""Base of activations, which map each number by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What activations with an expanded gate share."""
+"""Base of activations with an expanded gate."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ExpandedGate(Elementwise):
         """One alpha for all, and one for each channel."""
         alpha = {"alpha_initializer": keras.initializers.Constant(0.3)}
         traits = frozenset({"elementwise"})
-        yield Example(cls, alpha, TensorSpec((2, 3, 5)), traits=traits)
+        yield Example(cls, {}, TensorSpec((2, 3, 5)), traits=traits)
         per_channel = {"per_channel": True, **alpha}
         yield Example(cls, per_channel, TensorSpec((2, 4)), traits=traits, name="per_channel")
 

@@ -82,7 +82,7 @@ class SaturatedMish(Elementwise):
     def examples(cls) -> Iterator[Example]:
         """Hard and smooth, low enough to be reached."""
         tokens, traits = TensorSpec((2, 3, 5)), frozenset({"elementwise"})
-        yield Example(cls, {"alpha": 1.0}, tokens, traits=traits)
+        yield Example(cls, {}, tokens, traits=traits)
         smooth = {"alpha": 0.5, "smooth": True, "beta": 0.3}
         yield Example(cls, smooth, tokens, traits=traits, name="smooth")
 

@@ -147,7 +147,7 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Sizes and temperatures that are none."""
+        """Invalid sizes and temperatures."""
         good = {"num_heads": 2, "key_dim": 4}
         yield Rejection(cls, {**good, "num_heads": 0}, "num_heads")
         yield Rejection(cls, {**good, "key_dim": 0}, "key_dim")

@@ -72,7 +72,7 @@ def attend(
         dropout: Rate of dropped attention weights in training.
         seed: The layer's `keras.random.SeedGenerator`, for dropout.
         training: Whether dropout is active.
-        normalizer: What stands in the place of the softmax.
+        normalizer: Replacement of the softmax.
         return_scores: Whether to return the attention weights, before dropout, too.
 
     Returns:
@@ -109,7 +109,7 @@ def visible(
     window: int | None = None,
     offset: Tensor | int | None = None,
 ) -> Tensor:
-    """Which keys each query sees by their positions alone.
+    """Return which keys each query sees by their positions alone.
 
     Args:
         queries: Number of queries T.
@@ -132,7 +132,7 @@ def visible(
 
 
 def all_of(*masks: Tensor | None) -> Tensor | None:
-    """The logical and of the masks that are given, as booleans; `None` if none is.
+    """Return the logical and of the given masks as booleans; `None` without masks.
 
     Args:
         *masks: Masks that broadcast to one shape.
@@ -226,7 +226,7 @@ def _widened(x: Tensor, width: int) -> Tensor:
 
 @functools.cache
 def _has_fused_kernel() -> bool:
-    """Whether `keras.ops.dot_product_attention` is more than two products around a softmax.
+    """Return whether `keras.ops.dot_product_attention` is more than two products around a softmax.
 
     TensorFlow has no such kernel (and its form crashes at one key head, and on Keras 3.8 at any
     grouped heads); JAX has one on accelerators, and on the CPU takes up to 1.5 times the time of
@@ -241,7 +241,7 @@ def _has_fused_kernel() -> bool:
 
 @functools.cache
 def _fused_kernel_takes_bias() -> bool:
-    """Whether the kernel adds a bias; on PyTorch, Keras 3.8 refuses it."""
+    """Return whether the kernel adds a bias; on PyTorch, Keras 3.8 refuses it."""
     one = ops.ones((1, 1, 1, 1))
     try:
         ops.dot_product_attention(one, one, one, bias=one)
@@ -276,7 +276,7 @@ def _sizes(query: Tensor, key: Tensor, value: Tensor) -> _Sizes:
 
 
 def _is_square(sizes: _Sizes) -> bool:
-    """Whether it is known that there are as many queries as keys."""
+    """Return whether it is known that there are as many queries as keys."""
     static = isinstance(sizes.queries, int) and isinstance(sizes.keys, int)
     return static and sizes.queries == sizes.keys
 
@@ -298,7 +298,7 @@ def _rank_4(mask: Tensor | None, sizes: _Sizes) -> Tensor | None:
 
 
 def _broadcasts(shape: Any, sizes: _Sizes) -> bool:
-    """Whether the known sizes of a mask fit the known sizes of the logits."""
+    """Return whether the known sizes of a mask fit the known sizes of the logits."""
     wanted = (sizes.heads, sizes.queries, sizes.keys)
     return all(
         not isinstance(got, int) or not isinstance(want, int) or got in {1, want}

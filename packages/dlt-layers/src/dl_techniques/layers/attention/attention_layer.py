@@ -1,4 +1,4 @@
-"""What attention layers over sequences share: projections, masks, what they return."""
+"""Base of attention layers over sequences: projections, masks, outputs."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class AttentionLayer(Layer):
         return attend(q, k, v, **how)
 
     def normalizer(self, training: bool | None) -> Normalizer | None:  # noqa: ARG002 -- for subclasses
-        """What stands in the place of the softmax.
+        """Return a replacement of the softmax, or `None`.
 
         Args:
             training: Whether the layer is being trained.
@@ -221,6 +221,6 @@ def merge_heads(x: Tensor) -> Tensor:
     """(B, N, heads, width) as (B, N, heads * width).
 
     Args:
-        x: What `attend` returned.
+        x: Output of `attend`.
     """
     return ops.reshape(x, (*ops.shape(x)[:2], x.shape[2] * x.shape[3]))

@@ -41,7 +41,7 @@ class CBAM(SameShape, ChannelsLastLayer):
         kernel_size: Side of the convolution of M_s, an odd number.
         use_bias: Whether the layers of M_c have biases.
         use_batch_norm: Whether batch normalization follows the convolution of M_s.
-        activation: What stands between the layers of M_c.
+        activation: Activation between the layers of M_c.
         kernel_initializer: Initializer of all kernels.
         kernel_regularizer: Regularizer of all kernels.
         data_format: Only `"channels_last"`; `None` for Keras's own setting, which must be that.
@@ -111,14 +111,15 @@ class CBAM(SameShape, ChannelsLastLayer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """With normalization, and by the paper's formula."""
-        image = TensorSpec((2, 4, 5, 8))
+        traits = frozenset({"couples_batch"})
+        yield Example(cls, {}, TensorSpec((2, 4, 5, 32)), traits=traits, name="normalized")
         smooth = {"reduction_ratio": 2, "kernel_size": 3, "activation": "gelu"}
-        yield Example(cls, smooth, image, traits=frozenset({"couples_batch"}), name="normalized")
-        yield Example(cls, {**smooth, "use_batch_norm": False}, image, name="paper")
+        paper = {**smooth, "use_batch_norm": False}
+        yield Example(cls, paper, TensorSpec((2, 4, 5, 8)), name="paper")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """What its parts refuse."""
+        """Invalid settings of its parts."""
         yield Rejection(cls, {"reduction_ratio": 0}, "reduction_ratio")
         yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
         yield Rejection(cls, {}, "input_shape", build=(None, 8))

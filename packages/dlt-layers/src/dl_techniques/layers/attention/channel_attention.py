@@ -1,4 +1,4 @@
-"""Which channels of an image matter."""
+"""Attention over the channels of an image."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ChannelAttention(ChannelsLastLayer):
         reduction_ratio: How many times narrower the hidden layer is.
         use_bias: Whether W_0 and W_1 have biases; the paper's formula has none, the authors' code
             has them.
-        activation: What stands between W_0 and W_1.
+        activation: Activation between W_0 and W_1.
         kernel_initializer: Initializer of W_0 and W_1.
         kernel_regularizer: Regularizer of W_0 and W_1.
         data_format: Only `"channels_last"`; `None` for Keras's own setting, which must be that.
@@ -115,14 +115,13 @@ class ChannelAttention(ChannelsLastLayer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Without and with biases."""
-        image = TensorSpec((2, 4, 5, 8))
-        smooth = {"reduction_ratio": 2, "activation": "gelu"}
-        yield Example(cls, smooth, image)
-        yield Example(cls, {**smooth, "use_bias": True}, image, name="bias")
+        yield Example(cls, {}, TensorSpec((2, 4, 5, 32)))
+        smooth = {"reduction_ratio": 2, "activation": "gelu", "use_bias": True}
+        yield Example(cls, smooth, TensorSpec((2, 4, 5, 8)), name="bias")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """A ratio that is none, an unknown activation, an input that is no image."""
+        """An invalid ratio, an unknown activation, an input that is not an image."""
         yield Rejection(cls, {"reduction_ratio": 0}, "reduction_ratio")
         yield Rejection(cls, {"activation": "no_such"}, "activation")
         yield Rejection(cls, {}, "input_shape", build=(None, 8))

@@ -309,7 +309,7 @@ class GroupQueryAttention(AttentionLayer):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Heads that do not divide, rates and windows that are none."""
+        """Heads that do not divide, invalid rates and windows."""
         good = {"num_heads": 4, "num_kv_heads": 2}
         yield Rejection(cls, {"num_heads": 4, "num_kv_heads": 3}, "num_kv_heads")
         yield Rejection(cls, {"num_heads": 0, "num_kv_heads": 1}, "num_heads")

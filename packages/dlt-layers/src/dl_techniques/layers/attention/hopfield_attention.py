@@ -53,7 +53,7 @@ class HopfieldAttention(AttentionLayer):
     Call arguments:
         query: State patterns R, `(batch, T, features)`.
         value: Stored patterns Y, `(batch, S, features)`; by default R.
-        key: What the stored patterns are compared by, if it is not `value`.
+        key: Stored patterns for the comparison, if not `value`.
         attention_mask: Which stored patterns each state may see, nonzero = may: `(T, S)`,
             `(batch, T, S)` or `(batch, 1 | heads, T, S)`.
         padding_mask: `(batch, S)`, nonzero = a real pattern; combined with the inputs' own masks.
@@ -167,7 +167,7 @@ class HopfieldAttention(AttentionLayer):
         return result if how["return_scores"] else (result, None)
 
     def _moving(self, before: Tensor, now: Tensor) -> Tensor:
-        """Which heads still change, as (1, 1, H, 1)."""
+        """Return which heads still change, as (1, 1, H, 1)."""
         change = ops.cast(ops.stop_gradient(now - before), "float32")
         norms = ops.sqrt(ops.sum(ops.square(change), axis=(2, 3)))
         return (ops.max(norms, axis=0) > self.update_steps_eps)[None, None, :, None]
@@ -176,9 +176,9 @@ class HopfieldAttention(AttentionLayer):
     def examples(cls) -> Iterator[Example]:
         """No update, and two with a learnable temperature."""
         tokens = TensorSpec((2, 5, 8))
-        config = {"num_heads": 2, "key_dim": 4, "use_bias": False}
+        config = {"num_heads": 2, "key_dim": 4}
         traits = frozenset({"permutation_equivariant"})
-        yield Example(cls, config, tokens, traits=traits)
+        yield Example(cls, config, tokens, traits=traits, dead=("key/bias",))
         yield Example(
             cls,
             {**config, "update_steps_max": 2, "update_steps_eps": 0.0, "beta": "learnable"},
@@ -189,7 +189,7 @@ class HopfieldAttention(AttentionLayer):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Steps and temperatures that are none."""
+        """Invalid steps and temperatures."""
         good = {"num_heads": 2, "key_dim": 4}
         yield Rejection(cls, {**good, "update_steps_max": -1}, "update_steps_max")
         yield Rejection(cls, {**good, "update_steps_eps": -1.0}, "update_steps_eps")

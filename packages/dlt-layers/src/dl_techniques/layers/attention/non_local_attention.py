@@ -56,7 +56,7 @@ class NonLocalAttention(SameShape):
         intermediate_dim: Inner width; by default half the channels.
         mode: One of the four.
         sub_sample: Whether j runs over the 2 x 2 (x 2) max-pooled input of phi and g only.
-        norm: What follows W_z: `"batch"`, `"layer"`, `"rms"` (epsilon 1e-5), `"none"`, or
+        norm: Normalization after W_z: `"batch"`, `"layer"`, `"rms"` (epsilon 1e-5), `"none"`, or
             anything that names or is a layer.
         use_bias: Whether the linear maps have biases.
         scale: Whether to divide the exponents by the root of their number of features.
@@ -218,7 +218,7 @@ class NonLocalAttention(SameShape):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """An unknown mode, a width that is none, another rank."""
+        """An unknown mode, an invalid width, another rank."""
         yield Rejection(cls, {"mode": "cosine"}, "mode")
         yield Rejection(cls, {"intermediate_dim": 0}, "intermediate_dim")
         yield Rejection(cls, {"norm": "no_such"}, "norm")
@@ -245,7 +245,7 @@ def _pooled(x: Tensor) -> Tensor:
 
 
 def _is_odd(size: Any) -> bool:
-    """Whether a size is odd, or not known."""
+    """Return whether a size is odd, or not known."""
     return not isinstance(size, int) or size % 2 == 1
 
 

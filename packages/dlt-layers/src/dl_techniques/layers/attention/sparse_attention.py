@@ -115,11 +115,16 @@ class SparseAttention(AttentionLayer):
     def examples(cls) -> Iterator[Example]:
         """Each map."""
         tokens = TensorSpec((2, 5, 8))
-        config = {"num_heads": 2, "key_dim": 4, "use_bias": False}
-        traits = frozenset({"permutation_equivariant"})
-        yield Example(cls, config, tokens, traits=traits)
+        config = {"num_heads": 2, "key_dim": 4}
+        traits, dead = frozenset({"permutation_equivariant"}), ("key/bias",)
+        yield Example(cls, config, tokens, traits=traits, dead=dead)
         yield Example(
-            cls, {**config, "sparsity": "sparsemax"}, tokens, traits=traits, name="sparsemax"
+            cls,
+            {**config, "sparsity": "sparsemax"},
+            tokens,
+            traits=traits,
+            name="sparsemax",
+            dead=dead,
         )
         yield Example(
             cls,
@@ -127,6 +132,7 @@ class SparseAttention(AttentionLayer):
             tokens,
             call={"use_causal_mask": True},
             name="topk_causal",
+            dead=dead,
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Which places of an image matter."""
+"""Attention over the places of an image."""
 
 from __future__ import annotations
 
@@ -126,14 +126,12 @@ class SpatialAttention(ChannelsLastLayer):
     def examples(cls) -> Iterator[Example]:
         """With normalization, and by the paper's formula."""
         image = TensorSpec((2, 4, 5, 3))
-        yield Example(
-            cls, {"kernel_size": 3}, image, traits=frozenset({"couples_batch"}), name="normalized"
-        )
-        yield Example(cls, {"use_batch_norm": False}, image, name="paper")
+        yield Example(cls, {}, image, traits=frozenset({"couples_batch"}), name="normalized")
+        yield Example(cls, {"kernel_size": 3, "use_batch_norm": False}, image, name="paper")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Sides that are none or even, an input that is no image."""
+        """Invalid or even sides, an input that is not an image."""
         yield Rejection(cls, {"kernel_size": 0}, "kernel_size")
         yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
         yield Rejection(cls, {}, "input_shape", build=(None, 8))

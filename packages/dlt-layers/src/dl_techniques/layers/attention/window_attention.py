@@ -236,9 +236,7 @@ class WindowAttention(SameShape):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Square windows, and oblong ones with wide heads."""
-        yield Example(
-            cls, {"window_size": 2, "num_heads": 2, "qkv_bias": False}, TensorSpec((4, 4, 8))
-        )
+        yield Example(cls, {"window_size": 2, "num_heads": 2}, TensorSpec((4, 4, 8)))
         yield Example(
             cls,
             {"window_size": (2, 3), "num_heads": 2, "head_dim": 3, "qkv_bias": False},
@@ -248,7 +246,7 @@ class WindowAttention(SameShape):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Sizes that are none or do not fit."""
+        """Sizes that are invalid or do not fit."""
         good = {"window_size": 2, "num_heads": 2}
         yield Rejection(cls, {**good, "window_size": 0}, "window_size")
         yield Rejection(cls, {**good, "window_size": (2, 2, 2)}, "window_size")

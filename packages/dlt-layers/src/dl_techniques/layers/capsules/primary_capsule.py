@@ -50,7 +50,7 @@ class PrimaryCapsule(ChannelsLastLayer):
         dim_capsules: Components of a capsule.
         kernel_size: Size of the kernel, one number or (height, width).
         strides: Step of the convolution, one number or (height, width).
-        padding: `"valid"` for none, or `"same"`.
+        padding: `"valid"` (no padding) or `"same"`.
         use_bias: Whether the convolution has a bias.
         epsilon: See `SquashLayer`.
         kernel_initializer: Initializer of W.
@@ -169,7 +169,7 @@ class PrimaryCapsule(ChannelsLastLayer):
         """A strided convolution, and a padded oblong one without biases."""
         images = TensorSpec((2, 5, 6, 3))
         small = {"num_capsules": 2, "dim_capsules": 3}
-        yield Example(cls, {**small, "kernel_size": 3}, images)
+        yield Example(cls, small, TensorSpec((2, 9, 10, 3)))
         oblong = {"kernel_size": (1, 3), "strides": 1, "padding": "same", "use_bias": False}
         yield Example(cls, {**small, **oblong}, images, name="padded")
 

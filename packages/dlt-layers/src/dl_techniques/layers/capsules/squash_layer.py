@@ -32,7 +32,7 @@ class SquashLayer(AlongAxes):
     v = |s|^2 / (1 + |s|^2) * s / sqrt(|s|^2 + epsilon), so that |v| = |s|^2 / (1 + |s|^2)
 
     Zero stays zero, with a finite gradient. Computed in float32 at least, because the square of a
-    float16 overflows from 256 on. What a mask hides does not count in lengths over its axes.
+    float16 overflows from 256 on. Masked positions do not count in lengths over their axes.
 
     Args:
         axis: The axis or axes along which the components of a capsule lie.

@@ -91,7 +91,7 @@ class ComplexDense(ComplexKernelLayer):
     def examples(cls) -> Iterator[Example]:
         """Pairs of vectors, and of sequences without bias."""
         vectors, tokens = TensorSpec((2, 5)), TensorSpec((2, 3, 4))
-        yield Example(cls, {"units": 3, "bias_initializer": "ones"}, [vectors, vectors])
+        yield Example(cls, {"units": 3}, [vectors, vectors])
         config = {"units": 2, "use_bias": False, "kernel_initializer": "complex_he", "seed": 1}
         yield Example(cls, config, [tokens, tokens], name="tokens")
 

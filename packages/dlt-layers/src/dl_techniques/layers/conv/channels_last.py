@@ -1,4 +1,4 @@
-"""What all layers of images share: their channels are the last axis."""
+"""Base of layers of images with the channels last."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def require_channels_last(data_format: str | None, name: str) -> str:
     """Refuse images whose channels are not the last axis.
 
     Args:
-        data_format: What was given; `None` for Keras's own setting.
-        name: Who asks.
+        data_format: The argument; `None` for Keras's own setting.
+        name: Name of the layer, for the message.
 
     Returns:
         `"channels_last"`.

@@ -55,7 +55,7 @@ def conv2d_builder(
         dropout_params: Arguments of `keras.layers.Dropout`, or, with `"spatial": True`, of
             `keras.layers.SpatialDropout2D`, which drops whole channels.
         conv_type: `"conv2d"`, `"conv2d_depthwise"`, `"conv2d_transpose"` or `"conv2d_separable"`.
-        activation: Name, function, layer or configuration; `None` for none.
+        activation: Name, function, layer or configuration; `None` for the identity.
         name: Name of the sequence.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the two versions of the ConvNeXt block share."""
+"""Base of the two versions of the ConvNeXt block."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class ConvNeXtBlock(ChannelsLastLayer):
         """
 
     def respond(self, hidden: Tensor) -> Tensor:
-        """What the version does to the hidden features.
+        """Transform the hidden features.
 
         Args:
             hidden: Features after the activation.
@@ -168,7 +168,7 @@ class ConvNeXtBlock(ChannelsLastLayer):
         return hidden
 
     def scale(self, branch: Tensor) -> Tensor:
-        """What the version does to the branch.
+        """Transform the branch.
 
         Args:
             branch: Its output.

@@ -189,7 +189,7 @@ class DepthwiseConvolution(ChannelsLastLayer):
         kernel_size: Size k of the kernel, one number for both axes or (height, width).
         strides: Step s on both axes.
         dilation_rate: Distance r of neighbouring taps on both axes.
-        padding: `"symmetric"`, `"valid"` for none, or `"same"` for what Keras and TensorFlow do.
+        padding: `"symmetric"`, `"valid"` (no padding), or `"same"` as in Keras and TensorFlow.
             For an even k the odd zero comes last.
         use_bias: Whether to add a bias.
         kernel_initializer: Initializer of the kernel.

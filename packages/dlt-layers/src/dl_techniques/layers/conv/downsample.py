@@ -120,7 +120,7 @@ def resampling(
     Args:
         x: A tensor, or `None`.
         methods: The methods by name.
-        argument: What the caller calls the choice.
+        argument: Name of the caller's argument.
         chosen: The choice.
         filters: Number of output channels.
         conv_params: Further arguments of the convolution.

@@ -59,8 +59,8 @@ class UIB(ChannelsLastLayer):
         expansion_ratio: Width of the hidden features in input channels, rounded to a multiple of
             eight (upwards, if more than a tenth would be lost); `None` for no expansion at all, as
             in the first block of MobileNetV2.
-        start_dw_kernel_size: Odd size of the first depthwise kernel; 0 or `None` for none.
-        middle_dw_kernel_size: Odd size of the second one; 0 or `None` for none.
+        start_dw_kernel_size: Odd size of the first depthwise kernel; 0 or `None` omits it.
+        middle_dw_kernel_size: Odd size of the second one; 0 or `None` omits it.
         strides: Step on both axes.
         use_middle_dw_stride: Whether the second depthwise convolution makes the step, if it is
             there; otherwise the first one does.

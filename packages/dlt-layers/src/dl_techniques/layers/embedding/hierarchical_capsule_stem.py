@@ -74,7 +74,7 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
         `flatten`.
 
     Raises:
-        ValueError: If a number is not positive, `patch_size` is none as above, or the image is no
+        ValueError: If a number is not positive, `patch_size` is not as above, or the image is no
             whole number of patches or not of `img_size`.
 
     Example:

@@ -45,9 +45,9 @@ class HierarchicalMLPStem(ChannelsLastLayer):
     Args:
         embed_dim: Width D of a token; divisible by 4.
         patch_size: Side P of a patch: 4 times a power of two, at least 8.
-        norm: What normalizes after each convolution: `"batch"`, `"layer"`, `"rms"` (epsilon
+        norm: Normalization after each convolution: `"batch"`, `"layer"`, `"rms"` (epsilon
             1e-5), `"none"` for a linear stem, or anything that names or is a layer.
-        activation: What stands after every norm but the last.
+        activation: Activation after every norm but the last.
         use_bias: Whether the convolutions have biases.
         flatten: Whether to return a sequence; otherwise the map of tokens is returned.
         kernel_initializer: Initializer of the convolutions.
@@ -170,14 +170,14 @@ class HierarchicalMLPStem(ChannelsLastLayer):
         """Batch normalization, and a linear stem that gives a map."""
         yield Example(
             cls,
-            {"embed_dim": 8, "patch_size": 8, "use_bias": False},
-            TensorSpec((2, 8, 16, 2)),
+            {"embed_dim": 8},
+            TensorSpec((2, 16, 32, 1)),
             traits=frozenset({"couples_batch"}),
         )
         yield Example(
             cls,
-            {"embed_dim": 4, "patch_size": 16, "norm": "none", "flatten": False},
-            TensorSpec((2, 16, 16, 1)),
+            {"embed_dim": 4, "patch_size": 8, "norm": "none", "flatten": False},
+            TensorSpec((2, 8, 16, 2)),
             name="linear_map",
         )
 

@@ -43,7 +43,7 @@ class PatchEmbedding(ChannelsLastLayer):
         patch_size: Side P of a patch, one number or (height, width).
         embed_dim: Width D of a token.
         use_bias: Whether to add b.
-        norm: What normalizes the tokens: a name such as `"RMSNorm"` or `"LayerNormalization"`
+        norm: Normalization of the tokens: a name such as `"RMSNorm"` or `"LayerNormalization"`
             (with epsilon 1e-6), a configuration, a layer, or `None` for nothing.
         flatten: Whether to return a sequence; otherwise the map of tokens is returned.
         strict_size: `True` to refuse images that are no whole number of patches; `"pad"` to pad
@@ -183,7 +183,7 @@ class PatchEmbedding(ChannelsLastLayer):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Sizes that are none, an unknown rule, a cut patch."""
+        """Invalid sizes, an unknown rule, a cut patch."""
         good = {"patch_size": 4, "embed_dim": 8}
         yield Rejection(cls, {**good, "patch_size": 0}, "patch_size")
         yield Rejection(cls, {**good, "patch_size": (2, 2, 2)}, "patch_size")

@@ -47,7 +47,7 @@ class PatchEmbedding1d(Layer):
         embed_dim: Width D of a token.
         stride: Step s from patch to patch; by default P.
         padding: `"causal"` to pad at the start, so that the last patch ends with the last sample;
-            `"same"` to pad at both ends to ceil(T / s) patches; `"valid"` for none, which leaves
+            `"same"` to pad at both ends to ceil(T / s) patches; `"valid"` not to pad, which leaves
             out a remainder at the end.
         channel_independent: Whether each channel is a series of its own: the same E of shape
             (P, D) serves them all.
@@ -264,7 +264,7 @@ class PatchEmbedding1d(Layer):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Sizes that are none, unknown padding, a series that is too short."""
+        """Invalid sizes, unknown padding, a series that is too short."""
         good = {"patch_size": 4, "embed_dim": 8}
         yield Rejection(cls, {**good, "patch_size": 0}, "patch_size")
         yield Rejection(cls, {**good, "embed_dim": 0}, "embed_dim")

@@ -15,7 +15,7 @@ def require_whole_patches(input_shape: Any, patch: tuple[int, int], advice: str 
     Args:
         input_shape: `(batch, height, width, channels)`; unknown sizes pass.
         patch: Height and width of a patch.
-        advice: What to do about it.
+        advice: The remedy.
 
     Raises:
         ValueError: If a side of the image is no multiple of the patch's.

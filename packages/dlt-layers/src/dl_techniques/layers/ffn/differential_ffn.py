@@ -47,7 +47,7 @@ class DifferentialFFN(FeedForward):
     Args:
         hidden_dim: Width of each branch.
         output_dim: Width of the output; `None` for that of the input.
-        branch_activation: act: name, function, layer or configuration; `None` for none.
+        branch_activation: act: name, function, layer or configuration; `None` for the identity.
         gated: Whether the branches are gated units.
         gate_activation: gate: as `branch_activation`; of effect only with `gated=True`.
         lambda_init: Where lambda starts.

@@ -1,4 +1,4 @@
-"""What the feed-forward blocks with a gate share."""
+"""Base of the feed-forward blocks with a gate."""
 
 from __future__ import annotations
 

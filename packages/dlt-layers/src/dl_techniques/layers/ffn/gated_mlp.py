@@ -51,9 +51,9 @@ class GatedMLP(FeedForward):
         hidden_dim: Width before the split; even.
         seq_len: Number of tokens; `None` takes the input's, which then must be known.
         output_dim: Width of the output; `None` for that of the input.
-        activation: Name, function, layer or configuration; `None` for none.
+        activation: Name, function, layer or configuration; `None` for the identity.
         causal: Whether W_s is lower triangular.
-        tiny_attention: Width of the attention's head; `None` for none.
+        tiny_attention: Width of the attention's head; `None` for no attention.
         norm_epsilon: Added to the variance in LN.
         spatial_initializer: Initializer of W_s; `None` for normal numbers of scale 1e-6.
         **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
@@ -191,11 +191,14 @@ class GatedMLP(FeedForward):
     def examples(cls) -> Iterator[Example]:
         """Causal with attention, plain with dropout."""
         tokens = TensorSpec((2, 5, 4))
-        spatial = {"spatial_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1)}
+        spatial: dict[str, Any] = {
+            "spatial_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1)
+        }
         causal = {"hidden_dim": 6, "output_dim": 3, "causal": True, "tiny_attention": 3}
-        yield Example(cls, {**causal, **spatial}, tokens, name="causal_attention")
-        drops = {"hidden_dim": 6, "seq_len": 5, "dropout": 0.5, "seed": 1, **spatial}
-        yield Example(cls, drops, tokens, traits=frozenset({"stochastic"}), name="dropout")
+        causal |= {"seq_len": 5, "dropout": 0.5, "seed": 1, **spatial}
+        traits = frozenset({"stochastic"})
+        yield Example(cls, causal, tokens, traits=traits, name="causal_attention")
+        yield Example(cls, {"hidden_dim": 6}, tokens)
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -36,7 +36,7 @@ class GLUFFN(GatedFeedForward):
     Args:
         hidden_dim: Width of gate and value.
         output_dim: Width of the output; `None` for that of the input.
-        activation: Of the gate: name, function, layer or configuration; `None` for none.
+        activation: Of the gate: name, function, layer or configuration; `None` for the identity.
         **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
             `seed`) and arguments of `keras.layers.Layer`.
 

@@ -35,7 +35,7 @@ class MLPBlock(FeedForward):
     Args:
         hidden_dim: Width in the middle.
         output_dim: Width of the output; `None` for that of the input.
-        activation: Name, function, layer or configuration; `None` for none.
+        activation: Name, function, layer or configuration; `None` for the identity.
         **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
             `seed`) and arguments of `keras.layers.Layer`.
 

@@ -38,7 +38,7 @@ class ResidualBlock(FeedForward):
     Args:
         hidden_dim: Width in the middle.
         output_dim: Width of the output; `None` for that of the input.
-        activation: Name, function, layer or configuration; `None` for none.
+        activation: Name, function, layer or configuration; `None` for the identity.
         linear_residual: Whether the residual path has weights.
         **kwargs: Settings of `FeedForward` (`dropout`, `use_bias`, initializers, regularizers,
             `seed`) and arguments of `keras.layers.Layer`.

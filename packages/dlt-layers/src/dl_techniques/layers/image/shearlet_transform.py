@@ -154,7 +154,7 @@ class ShearletTransform(ChannelsLastLayer):
         """Reconstruct the images from their coefficients.
 
         Args:
-            coefficients: What the layer returned, `(batch, height, width, channels * K)`.
+            coefficients: The layer's output, `(batch, height, width, channels * K)`.
 
         Returns:
             `(batch, height, width, channels)`.

@@ -143,7 +143,7 @@ def require_ranges(
         first_max: End of it.
         second_min: Start of the other.
         second_max: End of the other.
-        names: What the two ranges are called.
+        names: Names of the two ranges.
 
     Raises:
         ValueError: Naming the fault.

@@ -1,6 +1,6 @@
 """Knots that follow the data, and the coefficients that keep a function on new knots.
 
-What is computed once, outside of a compiled step, is computed in float64 by NumPy.
+NumPy computes in float64 what is needed once, outside of a compiled step.
 """
 
 from __future__ import annotations

@@ -103,8 +103,7 @@ class AdvancedLogicGateLayer(LogicGate):
     def examples(cls) -> Iterator[Example]:
         """Three truth values in a list, logits, and pure operations without weights."""
         truth = TensorSpec((2, 5), low=0.0, high=1.0)
-        xor = {"operation": "xor", "logic_system": "product"}
-        yield Example(cls, xor, TensorSpec((2, 6, 2), low=0.0, high=1.0))
+        yield Example(cls, {"operation": "xor"}, TensorSpec((2, 6, 2), low=0.0, high=1.0))
         goedel = {"operation": "nand", "logic_system": "goedel"}
         yield Example(cls, goedel, [truth, truth, truth], name="three_inputs")
         logits = {"apply_sigmoid": True, "temperature": 0.5, "logic_system": "product"}

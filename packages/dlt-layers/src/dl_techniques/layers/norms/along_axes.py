@@ -1,4 +1,4 @@
-"""What layers without weights share that rescale by a length."""
+"""Base of norms without weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AlongAxes(SameShape):
 
     Args:
         axis: The axis or axes.
-        epsilon: What keeps a length of zero from being divided by.
+        epsilon: Lower bound of the length, against a division by zero.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 

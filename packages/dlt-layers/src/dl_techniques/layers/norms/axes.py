@@ -19,7 +19,7 @@ def checked_axis(axis: int | Sequence[int]) -> Axis:
     """The argument `axis` as it is stored: an integer or a tuple.
 
     Args:
-        axis: What the user gave.
+        axis: The user's argument.
 
     Raises:
         ValueError: If it names no axis at all.
@@ -74,7 +74,7 @@ def spread(weight: Tensor, axis: Axis, x: Tensor) -> Tensor:
     Args:
         weight: One number for each position on `axis`.
         axis: One axis or several.
-        x: What it is combined with.
+        x: The tensor to combine it with.
     """
     rank = len(x.shape)
     axes = positive_axes(axis, rank)

@@ -1,4 +1,4 @@
-"""What norms into a band share."""
+"""Base of norms into a band."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Band(SameShape):
         mode: `"learned"` or `"magnitude"`.
         reference: The norm r_0 at which magnitude alone puts the output in the band's middle.
         band_initializer: Initializer of w.
-        band_regularizer: Regularizer of w; `None` for none.
+        band_regularizer: Regularizer of w.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 

@@ -48,7 +48,7 @@ class RMSNorm(SameShape):
     y = gamma * x / sqrt(mean(x^2) + epsilon), the mean taken over `axis`.
 
     The statistics are computed in float32 under half-precision policies: the square of a
-    float16 overflows from 256 on. What a mask hides does not count in means over its axes.
+    float16 overflows from 256 on. Masked positions do not count in means over their axes.
 
     Args:
         axis: Axis or axes that are normalized together.

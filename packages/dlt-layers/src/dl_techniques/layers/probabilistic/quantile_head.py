@@ -51,7 +51,7 @@ class QuantileHead(Layer):
         quantiles: Levels, ascending between 0 and 1, in place of the above; there must be
             `num_quantiles` of them. The attribute `levels` holds those in use.
         enforce_monotonicity: Whether quantiles are sums, as above.
-        hidden_dim: Units of a hidden layer; `None` for none.
+        hidden_dim: Units of a hidden layer; `None` omits it.
         activation: Of the hidden layer: name, function, layer or configuration.
         dropout_rate: Dropout before the last projection.
         flatten_input: Whether all steps of a sequence make one forecast; otherwise each step

@@ -83,7 +83,7 @@ class BitLinear(Layer):
         strategy: `"round_clamp"` to round weights to the nearest, or `"sample"` to round them up
             or down at random in training, so that their mean is kept.
         norm: Normalization of the input before it is rounded: `"rms"`, `"layer"`, or what
-            `dl_techniques.core.resolve` accepts; `None` for none.
+            `dl_techniques.core.resolve` accepts; `None` for the identity.
         lambda_: How much of the rounding is in effect, from 0 to 1, for a warm-up:
             x + lambda (x_q - x).
         epsilon: Smallest measure.
@@ -296,7 +296,7 @@ class BitLinear(Layer):
         the same integers and the same scale again.
 
         Args:
-            packed: What `pack` made.
+            packed: Answer of `pack`.
 
         Raises:
             ValueError: If the shapes, or the presence of a bias, differ.

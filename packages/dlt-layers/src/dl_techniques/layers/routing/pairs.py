@@ -11,7 +11,7 @@ def pair_of_shapes(input_shape: Any) -> tuple[Shape, Shape]:
     """Return the shapes of two inputs.
 
     Args:
-        input_shape: What `build` received.
+        input_shape: Argument of `build`.
 
     Raises:
         ValueError: If there are not two.
@@ -26,7 +26,7 @@ def require_one_shape(input_shape: Any) -> Shape:
     """Return the one shape of two inputs.
 
     Args:
-        input_shape: What `build` received.
+        input_shape: Argument of `build`.
 
     Raises:
         ValueError: If there are not two inputs, or their shapes differ.

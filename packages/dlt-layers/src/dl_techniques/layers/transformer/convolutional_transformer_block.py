@@ -64,7 +64,7 @@ class ConvolutionalTransformerBlock(SameShape, ChannelsLastLayer):
         projection: `"conv"` or `"linear"`.
         scale: Factor of the products of queries and keys. `None` for 1 / sqrt(channels) with
             convolutions, as in the authors' code, and 1 / sqrt(head width) without.
-        norm: What normalizes: `"layer"`, `"rms"`, `"none"`, or anything that names or is a layer.
+        norm: Normalization: `"layer"`, `"rms"`, `"none"`, or anything that names or is a layer.
         norm_epsilon: Epsilon of a norm that is chosen by name.
         activation: Activation of the MLP, if its class takes one.
         ffn: The MLP: a name such as `"MLPBlock"`, which is given `hidden_dim`, `activation` and

@@ -177,7 +177,10 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
     def examples(cls) -> Iterator[Example]:
         """Shifted windows on an image that they do not divide."""
         config = {"conv_dim": 4, "trans_dim": 4, "head_dim": 2, "window_size": 2, "qkv_bias": False}
-        yield Example(cls, {**config, "block_type": "SW"}, TensorSpec((2, 3, 5, 8)))
+        shifted = {**config, "block_type": "SW"}
+        yield Example(cls, shifted, TensorSpec((2, 3, 5, 8)), name="shifted")
+        plain = {"conv_dim": 4, "trans_dim": 32}
+        yield Example(cls, plain, TensorSpec((2, 8, 8, 36)))
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

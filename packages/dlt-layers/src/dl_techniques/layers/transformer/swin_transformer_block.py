@@ -59,7 +59,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         dropout: Rate of dropout after attention and in the MLP.
         attention_dropout: Rate of dropped attention weights in training.
         drop_path: Probability that a branch is dropped for a sample in training.
-        norm: What normalizes: `"layer"`, `"rms"`, `"none"`, or anything that names or is a layer.
+        norm: Normalization: `"layer"`, `"rms"`, `"none"`, or anything that names or is a layer.
         norm_epsilon: Epsilon of a norm that is chosen by name.
         activation: Activation of the MLP, if its class takes one.
         ffn: The MLP: a name such as `"SwinMLP"`, which is given `hidden_dim`, `activation` and
@@ -216,7 +216,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         return x[:, :height, :width]
 
     def _mask(self, sizes: Any, padded: Any, shifts: Any) -> Tensor:
-        """Which tokens of each window see each other, (windows, N, N)."""
+        """Return which tokens of each window see each other, (windows, N, N)."""
         sides = self._window
         regions, real = [], []
         for size, whole, side, shift in zip(sizes, padded, sides, shifts, strict=True):
@@ -236,7 +236,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
     def examples(cls) -> Iterator[Example]:
         """Whole windows, and shifted ones on an image that they do not divide."""
         config = {"dim": None, "num_heads": 2, "mlp_ratio": 2.0, "qkv_bias": False}
-        yield Example(cls, {**config, "window_size": 2}, TensorSpec((2, 4, 4, 4)))
+        yield Example(cls, {"dim": 4, "num_heads": 2}, TensorSpec((2, 7, 7, 4)))
         yield Example(
             cls,
             {**config, "window_size": 3, "shift_size": 1, "norm": "rms", "mask_padding": True},
@@ -259,7 +259,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
 
 
 def _shift_of(size: Any, side: int, shift: int) -> Any:
-    """The shift on a side, which is none if the whole side is one window."""
+    """Return the shift on a side; 0 if the whole side is one window."""
     if shift == 0 or isinstance(size, int):
         return shift if shift and size > side else 0
     return ops.where(size > side, shift, 0)

@@ -55,7 +55,7 @@ class VisionTransformerLayer(SameShape):
         drop_path: Probability that a branch is dropped for a sample in training.
         attention_dropout: Rate of dropped attention weights in training.
         dropout: Rate of dropout after attention and in the feed-forward block.
-        norm: What normalizes: `"layer"`, `"rms"`, `"none"`, or anything that names or is a layer.
+        norm: Normalization: `"layer"`, `"rms"`, `"none"`, or anything that names or is a layer.
         norm_epsilon: Epsilon of a norm that is chosen by name.
         norm_position: `"pre"`, `"post"` or `"sandwich"`.
         activation: Activation of the feed-forward block, if its class takes one.
@@ -229,7 +229,7 @@ class VisionTransformerLayer(SameShape):
         tokens = TensorSpec((2, 5, 8))
         yield Example(
             cls,
-            {"num_heads": 2, "mlp_ratio": 1.0, "qkv_bias": False},
+            {"num_heads": 2},
             tokens,
             traits=frozenset({"permutation_equivariant"}),
         )

@@ -183,9 +183,11 @@ class A2C2fBlock(Composite):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Attention within areas with a residual, and a `C3kBlock` to other channels."""
+        yield Example(cls, {"filters": 64}, TensorSpec((2, 2, 3, 4)), traits=BATCH_NORMALIZED)
         small: dict[str, Any] = {"filters": 32, "expansion": 1.0, "pe_kernel_size": 3}
         small |= {"area": 2, "mlp_ratio": 1.0, "residual": True}
-        yield Example(cls, small, TensorSpec((2, 2, 3, 32)), traits=BATCH_NORMALIZED)
+        area = TensorSpec((2, 2, 3, 32))
+        yield Example(cls, small, area, name="residual", traits=BATCH_NORMALIZED)
         plain = {"filters": 8, "use_attention": False}
         yield Example(cls, plain, TensorSpec((2, 2, 3, 4)), name="c3k", traits=BATCH_NORMALIZED)
 

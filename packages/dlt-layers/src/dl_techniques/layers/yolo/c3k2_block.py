@@ -122,10 +122,10 @@ class C3k2Block(Composite):
     def examples(cls) -> Iterator[Example]:
         """A chain of two bottlenecks, and one `C3kBlock`."""
         images = TensorSpec((2, 4, 3, 5))
-        yield Example(cls, {"filters": 8, "n": 2}, images, traits=BATCH_NORMALIZED)
+        yield Example(cls, {"filters": 8}, images, traits=BATCH_NORMALIZED)
         yield Example(
             cls,
-            {"filters": 8, "c3k": True, "shortcut": False},
+            {"filters": 8, "n": 2, "c3k": True, "shortcut": False},
             images,
             name="c3k",
             traits=BATCH_NORMALIZED,

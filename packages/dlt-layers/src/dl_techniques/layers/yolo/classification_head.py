@@ -42,7 +42,7 @@ class YOLOv12ClassificationHead(Composite):
 
     Args:
         num_classes: Number of classes.
-        hidden: Channels of the convolution block (1280 is usual), or `None` for none.
+        hidden: Channels of the convolution block (1280 is usual); `None` omits it.
         use_max_pooling: Whether the classifier sees the maxima beside the means.
         dropout: Rate of dropped features in training.
         seed: Seed of the draws of `dropout`.
@@ -146,8 +146,10 @@ class YOLOv12ClassificationHead(Composite):
     def examples(cls) -> Iterator[Example]:
         """Two levels with dropout, and one through the convolution block."""
         levels = [TensorSpec((2, 3, 5, 4)), TensorSpec((2, 2, 3, 6))]
+        yield Example(cls, {"num_classes": 3}, levels)
         dropping = {"num_classes": 3, "use_max_pooling": True, "dropout": 0.5}
-        yield Example(cls, dropping, levels, traits=frozenset({"stochastic"}))
+        stochastic = frozenset({"stochastic"})
+        yield Example(cls, dropping, levels[:1], traits=stochastic, name="dropout")
         single = {"num_classes": 2, "hidden": 6}
         yield Example(cls, single, TensorSpec((2, 2, 3, 4)), name="hidden", traits=BATCH_NORMALIZED)
 

@@ -1,4 +1,4 @@
-"""What the blocks that are made of several `ConvBlock`s share."""
+"""Base of blocks of several `ConvBlock`s."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def share_of(
     Args:
         width: Channels of the block's output.
         share: The share.
-        filters: What the block calls the former.
-        expansion: What it calls the latter.
+        filters: The block's name of the former.
+        expansion: Its name of the latter.
 
     Raises:
         ValueError: If nothing is left.

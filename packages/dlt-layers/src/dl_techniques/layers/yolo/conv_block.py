@@ -52,7 +52,7 @@ class ConvBlock(ChannelsLastLayer):
         groups: Into how many groups the channels are split; with one group a channel (and as
             many filters) the convolution is depthwise.
         dilation_rate: Distance r of neighbouring taps.
-        activation: Name, function, layer or configuration; `None` for none.
+        activation: Name, function, layer or configuration; `None` for the identity.
         norm_momentum: How much of its moving statistics batch normalization keeps at each step.
         norm_epsilon: Added to the variance.
         kernel_initializer: Initializer of the kernel.

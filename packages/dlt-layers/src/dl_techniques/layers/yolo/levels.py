@@ -39,10 +39,10 @@ def checked_strides(strides: Sequence[int]) -> tuple[int, ...]:
     """The strides of the levels as a tuple.
 
     Args:
-        strides: What was given.
+        strides: The argument.
 
     Raises:
-        ValueError: If there is none, or one is not a positive integer.
+        ValueError: If it is empty, or one is not a positive integer.
     """
     if isinstance(strides, int) or not strides:
         raise ValueError(f"`strides` must be one number a level. Received: strides={strides}")

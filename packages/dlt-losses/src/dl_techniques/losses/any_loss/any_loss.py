@@ -190,7 +190,7 @@ class AnyLoss(Loss):
     def _confusion(self, targets: Targets) -> tuple[tuple[Tensor, ...], Tensor]:
         """TP, FP, FN, TN and the positive samples, for each class that counts."""
         y, p, w = targets
-        # What weighs nothing must not count even if it is NaN.
+        # A value of weight zero must not count even if it is NaN.
         p = ops.where(ops.equal(w, 0), ops.zeros_like(p), p)
         a = approximate(ops.sigmoid(p) if self.from_logits else p, self.amplifying_scale)
         axes = tuple(range(len(p.shape) - 1))

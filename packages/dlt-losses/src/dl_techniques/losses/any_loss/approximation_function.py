@@ -36,7 +36,7 @@ def checked_scale(amplifying_scale: float, dtype: str) -> float:
     """The scale L, if it is a positive number; with a warning if it is useless in `dtype`.
 
     Args:
-        amplifying_scale: What the user gave.
+        amplifying_scale: The user's argument.
         dtype: In which A is computed.
 
     Raises:

@@ -257,8 +257,8 @@ class YOLOv12ObjectDetectionLoss(BatchLoss):
     def examples(cls) -> Iterator[Example]:
         """Two objects in images of 32 pixels."""
         objects = TensorSpec((2, 3, 5), low=0.0, high=24.0)
-        predictions = TensorSpec((2, 21, 19))
-        config = {"num_classes": 3, "input_shape": (32, 32), "reg_max": 4}
+        predictions = TensorSpec((2, 21, 67))
+        config = {"num_classes": 3, "input_shape": (32, 32)}
         yield Example(cls, config, (objects, predictions))
 
     @classmethod

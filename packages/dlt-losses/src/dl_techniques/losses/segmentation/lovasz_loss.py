@@ -88,13 +88,16 @@ class LovaszLoss(SegmentationLoss):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Logits of one class, and of several with class numbers."""
-        one = (TensorSpec((3, 4, 5, 1), values="binary"), TensorSpec((3, 4, 5, 1)))
-        yield Example(cls, {"from_logits": True}, one, name="binary")
+        one = (
+            TensorSpec((3, 4, 5, 1), values="binary"),
+            TensorSpec((3, 4, 5, 1), low=0.1, high=0.9),
+        )
+        yield Example(cls, {}, one, name="binary")
         several = (
             TensorSpec((3, 4, 5), dtype="int32", low=0, high=3),
-            TensorSpec((3, 4, 5, 3), values="probabilities"),
+            TensorSpec((3, 4, 5, 3)),
         )
-        yield Example(cls, {"per_sample": False}, several, name="probabilities")
+        yield Example(cls, {"from_logits": True, "per_sample": False}, several, name="logits")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -125,7 +125,7 @@ class SegmentationLoss(BatchLoss):
                 f"Received: y_pred of shape {tuple(scores.shape)}, and a weight for each class"
             )
         weight = weight * ops.ones_like(scores[..., :1])
-        # What weighs nothing must not count even if it is NaN.
+        # A value of weight zero must not count even if it is NaN.
         scores = ops.where(ops.equal(weight, 0), ops.zeros_like(scores), scores)
         y = self.prepare(y, scores)
         y, scores, weight = (flatten_pixels(t) for t in (y, scores, weight))

@@ -95,7 +95,7 @@ def _model(options: argparse.Namespace) -> Any:
 
 
 def _provenance(options: argparse.Namespace) -> dict[str, Any]:
-    """Where the weights come from: hash, and of a listed file its source and licence."""
+    """Return where the weights come from: hash, and of a listed file its source and licence."""
     from dl_techniques.weights.catalog import find_weights
     from dl_techniques.weights.download import fetch
     from dl_techniques.weights.integrity import file_hash

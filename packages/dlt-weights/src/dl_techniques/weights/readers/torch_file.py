@@ -208,7 +208,7 @@ def _read_stream(path: Path, data: memoryview, allow_stubs: bool) -> _Read:
 def _places(
     data: memoryview, position: int, keys: list[str], tensors: Mapping[str, _Tensor]
 ) -> dict[str, tuple[int, int]]:
-    """Where each storage begins, and how many bytes it has: they follow the pickles."""
+    """Return where each storage begins, and how many bytes it has: they follow the pickles."""
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
     places: dict[str, tuple[int, int]] = {}
     for key in keys:

@@ -104,7 +104,7 @@ class Mapped:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes the values take."""
+        """Return how many bytes the values take."""
         return math.prod(self.shape) * numpy_dtype(self.dtype).itemsize
 
     def read(self) -> Array:

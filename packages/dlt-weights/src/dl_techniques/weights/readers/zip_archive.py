@@ -48,7 +48,7 @@ def opened_zip(path: Path) -> Iterator[dict[str, zipfile.ZipInfo]]:
 
 
 def is_stored(info: zipfile.ZipInfo) -> bool:
-    """Whether a member's bytes lie in the archive as they are.
+    """Return whether a member's bytes lie in the archive as they are.
 
     Args:
         info: The member.

@@ -77,7 +77,7 @@ class Layout:
         return [re.sub(r" at 0x[0-9a-f]+", "", repr(rule.code)) for rule in self.rules]
 
     def matches(self, keys: Iterable[str]) -> tuple[list[tuple[Transform, Binding]], list[str]]:
-        """Which transform takes which keys.
+        """Return which transform takes which keys.
 
         Args:
             keys: The keys of a file.
@@ -100,7 +100,7 @@ class Layout:
         return found, list(left)
 
     def ignores(self, key: str) -> bool:
-        """Whether a model has no need of a key.
+        """Return whether a model has no need of a key.
 
         Args:
             key: The key.
@@ -143,7 +143,7 @@ def filled(pattern: str, binding: Binding) -> str:
 
 
 def bindings(part: str, names: Iterable[str], binding: Binding) -> Iterator[tuple[str, Binding]]:
-    """Which of several names a part of a path can stand for.
+    """Return which of several names a part of a path can stand for.
 
     Args:
         part: Text with `{name}` and `{name+1}`.

@@ -47,7 +47,7 @@ class Report:
 
     @property
     def fits(self) -> bool:
-        """Whether every key and every variable is accounted for."""
+        """Return whether every key and every variable is accounted for."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     def to_json(self) -> dict[str, Any]:

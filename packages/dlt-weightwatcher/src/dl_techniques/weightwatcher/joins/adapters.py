@@ -76,7 +76,7 @@ def join_adapters(
 
 
 def _turned(stem: str, said: bool | None, conv1d: bool) -> bool:
-    """Whether a square base is that of a Conv1D of GPT-2."""
+    """Return whether a square base is that of a Conv1D of GPT-2."""
     return bool(_OF_CONV1D.search(stem)) and conv1d if said is None else said
 
 

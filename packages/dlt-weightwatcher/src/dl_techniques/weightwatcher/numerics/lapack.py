@@ -153,7 +153,7 @@ def _routines(dtype: str) -> Routines | None:
 
 
 def _agrees(routines: Routines, dtype: str) -> bool:
-    """Whether a library counts and takes its arguments as is assumed here."""
+    """Return whether a library counts and takes its arguments as is assumed here."""
     places = np.arange(70.0)
     block = np.cos(np.outer(places, places[:64] + 1)).astype(dtype)
     tolerance = 1000 * float(np.finfo(dtype).eps)

@@ -141,7 +141,7 @@ def tall(matrix: Any) -> Any:
 
 
 def count_nonfinite(array: Any) -> Counts:
-    """How many NaN and infinities an array holds, read block by block.
+    """Return how many NaN and infinities an array holds, read block by block.
 
     Args:
         array: Any shape.
@@ -247,7 +247,7 @@ def _computed(block: Any, dtype: Any) -> np.dtype[Any]:
 
 
 def _fits(block: Array) -> bool:
-    """Whether BLAS takes the block as it lies in memory."""
+    """Return whether BLAS takes the block as it lies in memory."""
     wide, high = block.shape[-1], block.shape[-2]
     row, column = block.strides[-2:]
     by_rows = column == block.itemsize and row >= column * wide

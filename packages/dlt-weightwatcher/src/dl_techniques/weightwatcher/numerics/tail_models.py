@@ -208,7 +208,7 @@ class _Moments(NamedTuple):
 
 
 def _reach(alphas: Array, z: Array) -> Array:
-    """Where in u = ln t the integrand has become nothing."""
+    """Return where in u = ln t the integrand has become nothing."""
     by_cutoff = np.log1p(_FAR / np.maximum(z, 1e-300))
     by_power = np.where(alphas > 1, _FAR / np.maximum(alphas - 1, 1e-12), np.inf)
     # With alpha < 1 the integrand rises as t^(1-alpha) before the cutoff bites.

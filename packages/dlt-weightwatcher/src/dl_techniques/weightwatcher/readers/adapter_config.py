@@ -122,7 +122,7 @@ def _checked(pattern: Any) -> str:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Whether a pattern is the name, or its end after a dot, as PEFT compares them."""
+    """Return whether a pattern is the name, or its end after a dot, as PEFT compares them."""
     if len(name) > _LONGEST:
         return False
     parts = name.split(".")

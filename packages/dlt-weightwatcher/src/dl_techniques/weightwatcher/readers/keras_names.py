@@ -155,7 +155,7 @@ _BY_GROUP: Final = {_snake(name): name for name in _CLASSES}
 
 
 def _cell(shapes: Sequence[tuple[int, ...]]) -> str:
-    """Which recurrent cell has weights of these shapes."""
+    """Return which recurrent cell has weights of these shapes."""
     for rows, columns in (shape for shape in shapes[1:2] if len(shape) == 2):
         return {4: "LSTMCell", 3: "GRUCell", 1: "SimpleRNNCell"}.get(columns // rows, "")
     return ""

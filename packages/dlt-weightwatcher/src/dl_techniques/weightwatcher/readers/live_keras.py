@@ -120,7 +120,7 @@ class _Reading:
 
 
 def _belongs(name: str) -> bool:
-    """Whether a variable of a quantized layer says how to read another one."""
+    """Return whether a variable of a quantized layer says how to read another one."""
     return name.endswith(("_scale", "_zero")) or name == "g_idx"
 
 

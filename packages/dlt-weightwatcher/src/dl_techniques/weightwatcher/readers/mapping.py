@@ -147,7 +147,7 @@ def from_values(
 
 
 def _gates(name: str, values: Mapping[str, Values]) -> dict[str, int]:
-    """How many gates a recurrent layer of torch has, from its square recurrent kernels."""
+    """Return how many gates a recurrent layer of torch has, from its square recurrent kernels."""
     partner = values.get(name.replace("weight_ih", "weight_hh"))
     if "weight_" not in name or partner is None or len(partner.shape) != 2:
         return {}

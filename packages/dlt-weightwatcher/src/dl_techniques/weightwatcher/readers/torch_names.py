@@ -83,7 +83,7 @@ class Tensor:
         return self._dtype or self._storage.dtype
 
     def values(self) -> Values:
-        """Where the numbers are."""
+        """Return where the numbers are."""
         return self._storage.part(self._offset, self.shape, self._strides, self._dtype)
 
 

@@ -119,7 +119,7 @@ class Mapped:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes the values take."""
+        """Return how many bytes the values take."""
         return math.prod(self.shape) * numpy_dtype(self.dtype).itemsize
 
     def identity(self) -> Hashable:
@@ -170,7 +170,7 @@ class Stored:
 
 
 def in_file(values: Values) -> bool:
-    """Whether a fingerprint costs no reading of the numbers.
+    """Return whether a fingerprint costs no reading of the numbers.
 
     Args:
         values: The values.

@@ -295,7 +295,7 @@ def _panel(axes: Any, layer: Layer) -> None:
 
 
 def _fit(axes: Any, layer: Layer) -> None:
-    """How D and alpha depend on the choice of xmin."""
+    """Return how D and alpha depend on the choice of xmin."""
     x = layer.esd[layer.esd > 0]
     x = x[-_MOST_CANDIDATES:]
     found = all_candidates(x)

@@ -32,7 +32,7 @@ def create_plugin(name: str, kind: str, directory: Path) -> Path:
     Args:
         name: The distribution's name, such as `"acme-gates"`; the import package is the same in
             lower case with underscores.
-        kind: What its component is, one of `KINDS`.
+        kind: The kind of its component, one of `KINDS`.
         directory: Where the folder is made.
 
     Returns:

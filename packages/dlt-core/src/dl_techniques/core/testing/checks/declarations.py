@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from dl_techniques.core.contract.config import merged_signature
 from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject
 
@@ -32,6 +33,18 @@ def registered_serialization(subject: Subject) -> None:
     require(name == declared, f"registered as {name!r} but declared as {declared!r}")
     found = keras.saving.get_registered_object(name)
     require(found is subject.cls, f"{name!r} leads to {found!r}")
+
+
+@check(level="may", kinds=ANY)
+def default_example(subject: Subject) -> None:
+    """One of the class's own examples gives the required arguments only, so defaults are tested."""
+    signature = merged_signature(subject.cls) if subject.is_class else None
+    examples = list(getattr(subject.cls, "examples", tuple)())
+    if signature is None or not examples:
+        raise NotApplicable("it has no constructor or no examples of its own")
+    required = {p.name for p in signature.parameters.values() if p.default is p.empty}
+    extra = [example.config.keys() - required - {"seed"} for example in examples]
+    require(not all(extra), f"each example sets optional arguments: {[sorted(e) for e in extra]}")
 
 
 @check(kinds=ANY)

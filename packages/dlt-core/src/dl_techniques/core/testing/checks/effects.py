@@ -109,7 +109,7 @@ def _held(calls: list[list[Any]]) -> int:
 
 
 def _kept_items(instance: Any) -> int:
-    """How many items the attributes of a layer hold that are containers of Python."""
+    """Return how many items the attributes of a layer hold that are containers of Python."""
     containers = (list, dict, set, collections.deque)
     return sum(len(value) for value in vars(instance).values() if isinstance(value, containers))
 

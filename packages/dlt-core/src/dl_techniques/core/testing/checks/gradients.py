@@ -24,7 +24,7 @@ def _require_differentiable(subject: Subject) -> None:
 
 @check()
 def gradients_live(subject: Subject) -> None:
-    """Every trainable weight and floating input has a gradient, finite and not negligible."""
+    """Every weight and floating input has a gradient, finite and not negligible, or is dead."""
     _require_differentiable(subject)
     built = subject.built
     result = subject.differentiate(built, subject.arrays())
@@ -34,13 +34,22 @@ def gradients_live(subject: Subject) -> None:
             named[f"input {key}"] = gradient
     if not named:
         raise NotApplicable("there is nothing to differentiate by")
+    dead = subject.example.dead
+    is_dead = {name: any(f"/{name}".endswith(f"/{end}") for end in dead) for name in named}
     for name, gradient in named.items():
-        require(gradient is not None, f"{name} has no gradient")
-        require(np.isfinite(gradient).all(), f"the gradient of {name} is not finite")
-    largest = max(float(np.abs(gradient).max(initial=0)) for gradient in named.values())
-    for name, gradient in named.items():
-        share = float(np.abs(gradient).max(initial=0)) / (largest or 1.0)
-        require(share > _NEGLIGIBLE, f"the gradient of {name} is {share:.1e} of the largest")
+        require(gradient is not None or is_dead[name], f"{name} has no gradient")
+        finite = gradient is None or np.isfinite(gradient).all()
+        require(finite, f"the gradient of {name} is not finite")
+    sizes = {k: 0.0 if g is None else float(np.abs(g).max(initial=0)) for k, g in named.items()}
+    largest = max(sizes.values())
+    for name, size in sizes.items():
+        share = size / (largest or 1.0)
+        if is_dead[name]:
+            require(share <= _NEGLIGIBLE, f"{name} is in `dead` and has a gradient")
+        else:
+            require(share > _NEGLIGIBLE, f"the gradient of {name} is {share:.1e} of the largest")
+    for end in dead:
+        require(any(f"/{n}".endswith(f"/{end}") for n in named), f"`dead`: no weight is {end!r}")
 
 
 @check()
@@ -96,7 +105,7 @@ def _compare_with_differences(subject: Subject) -> None:
         return float(ops.convert_to_numpy(project(subject.call(instance, arrays))))
 
     def error(chosen: list[_Slope]) -> float:
-        """How far the slope along the chosen directions is from what the gradients say."""
+        """Return how far the slope along the chosen directions is from what the gradients say."""
         rng = np.random.default_rng(1)
         directions = [rng.normal(size=slope.gradient.shape) for slope in chosen]
         directions = [direction / (np.linalg.norm(direction) or 1.0) for direction in directions]
