@@ -194,7 +194,7 @@ class GatedMLP(FeedForward):
         spatial: dict[str, Any] = {
             "spatial_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1)
         }
-        causal = {"hidden_dim": 6, "output_dim": 3, "causal": True, "tiny_attention": 3}
+        causal: dict[str, Any] = {"hidden_dim": 6, "output_dim": 3, "causal": True, "tiny_attention": 3}
         causal |= {"seq_len": 5, "dropout": 0.5, "seed": 1, **spatial}
         traits = frozenset({"stochastic"})
         yield Example(cls, causal, tokens, traits=traits, name="causal_attention")

@@ -198,7 +198,8 @@ class KANLinear(Layer):
             self.add_loss(self._regularization())
         features, kernel = self._features(inputs), self._kernel()
         features = ops.reshape(features, (*ops.shape(inputs)[:-1], kernel.shape[0]))
-        y = ops.matmul(features, kernel)
+        # Products of float64 are float32 in Keras on PyTorch.
+        y = ops.cast(ops.matmul(features, kernel), self.compute_dtype)
         return y if self.bias is None else y + self.bias
 
     def _features(self, inputs: Tensor) -> Tensor:

@@ -21,8 +21,11 @@ def measured(x: Tensor, measure: str, axis: int | None = None) -> Tensor:
         axis: The axis over which to measure; `None` for all.
     """
     magnitude = ops.abs(ops.stop_gradient(x))
-    function = {"absmean": ops.mean, "absmedian": ops.median, "absmax": ops.max}[measure]
-    return function(magnitude, axis=axis, keepdims=axis is not None)
+    keepdims = axis is not None
+    if measure == "absmax":  # of an empty batch: zero
+        return ops.max(magnitude, axis=axis, keepdims=keepdims, initial=0.0)
+    function = {"absmean": ops.mean, "absmedian": ops.median}[measure]
+    return function(magnitude, axis=axis, keepdims=keepdims)
 
 
 def straight_through(x: Tensor, quantized: Tensor, share: float = 1.0) -> Tensor:
