@@ -241,7 +241,7 @@ def sample(call: Call, count: int) -> float:
 
 
 def profile(name: str, mode: str) -> str:
-    """What takes the time, ours first: torch's profiler, or the functions of Python."""
+    """Print the slowest functions, ours first: torch's profiler, or Python's."""
     import cProfile
     import io
     import pstats

@@ -1,4 +1,4 @@
-"""What listing, loading and saving cost, as ratios to Python's and Keras's own.
+"""Measure listing, loading and saving, as ratios to Python's and Keras's own.
 
 Baseline: `python -c "from importlib.metadata import entry_points; entry_points()"`. Measured is
 the CPU time (user and system) of whole processes, in alternating runs; the median counts.

@@ -1,4 +1,4 @@
-"""What `bench_layers.py` measures: our layers and their peers at usual sizes.
+"""Cases of `bench_layers.py`: our layers and their peers at usual sizes.
 
 The peer is timm or torch.nn on PyTorch, and the same computation from Keras's built-in layers on
 TensorFlow and JAX. Layers are imported by identifier when their case runs.

@@ -55,7 +55,7 @@ def applied(layer: keras.layers.Layer, images: Any) -> Any:
 
 
 def columns(images: Any) -> dict[str, Any]:
-    """What the picture shows, by its title."""
+    """Return the pictures by their titles."""
     shearlets = ShearletTransform(n_scales=2)
     coefficients = applied(shearlets, images)
     greys = np.round(255 * images)

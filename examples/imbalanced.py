@@ -70,7 +70,7 @@ def train(name: str, data: dict[str, tuple[Any, Any]], seed: int, epochs: int) -
     if name == "weighted cross-entropy":
         weights = np.where(y[:, 0] > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
     model.compile(keras.optimizers.Adam(3e-3), loss)
-    # A batch must hold several positives: F1 of none is no guide.
+    # A batch must hold several positives: without them F1 is undefined.
     model.fit(x, y, sample_weight=weights, batch_size=256, epochs=epochs, verbose=0)
     return model
 

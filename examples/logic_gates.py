@@ -110,7 +110,7 @@ def text_of(terms: set[Term]) -> str:
 
 
 def evaluate(terms: set[Term], row: Any) -> bool:
-    """What the rule says of one row."""
+    """Return the rule's answer for one row."""
     values = dict(zip(NAMES, row, strict=True))
     return any(all(bool(values[name]) == plain for name, plain in term) for term in terms)
 

@@ -78,7 +78,7 @@ def nearest_named(prototypes: Any, counts: Any) -> Any:
 
 
 def draw(prototypes: Any, names: Any, losses: list[float], path: Path) -> None:
-    """The prototypes, what they are called, and how they came to be."""
+    """Show the prototypes, their labels and their training."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 6), layout="constrained")

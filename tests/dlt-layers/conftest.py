@@ -1,4 +1,4 @@
-"""How layers are compared with a torch module on the same weights."""
+"""Comparison of layers with a torch module on the same weights."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def outputs(layer, example, dtype):
 
 
 def without_biases(cls):
-    """What makes a last projection a mere product."""
+    """Return the settings that make a last projection a plain product."""
     parameters = [
         name for base in cls.__mro__[:-1] for name in inspect.signature(base.__init__).parameters
     ]

@@ -20,7 +20,7 @@ from typing import Any
 
 # The kinds that a model file can hold.
 STORED = ("activation", "constraint", "initializer", "layer", "loss", "metric", "regularizer")
-# What counts as an answer where the file is newer than the Keras that reads it.
+# Accepted answers if the file is newer than the Keras that reads it.
 NAMES_A_VERSION = re.compile(r"needs Keras \d+\.\d+\.\d+ or later")
 
 

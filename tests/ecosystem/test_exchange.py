@@ -48,7 +48,7 @@ def run(environment: dict[str, str], *arguments: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, child_environment: Environment) -> Path:
-    """What the backend under test saved in a process of its own."""
+    """The files that the backend under test saved in a process of its own."""
     folder = tmp_path_factory.mktemp("exchange")
     answer = run(child_environment(keras.backend.backend()), "save", folder)
     assert answer["skipped"] == {}

@@ -93,7 +93,7 @@ def test_each_import_path_has_one_owner_that_declares_it():
 
 
 def unbounded(requirement: str) -> bool:
-    """Whether pip could take a distribution of the same name that belongs to somebody else."""
+    """Return whether pip could take another project's distribution of the same name."""
     parsed = Requirement(requirement)
     return parsed.name.startswith("dlt-") and not any(
         specifier.operator in {"<", "<="} for specifier in parsed.specifier

@@ -81,7 +81,7 @@ class Case:
         self.kinds = kinds
         self.arguments = arguments
         self.target = folder / "mutant.keras"
-        # What the first files make the library import is no fault of a mutant.
+        # Imports of the first files are not a mutant's fault.
         for data, _ in self.bases:
             self.target.write_bytes(data)
             inspect_model(self.target)

@@ -21,7 +21,7 @@ FORBIDDEN = {
     "pickle.find_class", "marshal.loads", "ctypes.dlopen", "ftplib.connect", "urllib.Request",
     "os.chmod", "os.chown", "os.link", "os.symlink", "os.rename", "shutil.move",
 }  # fmt: skip
-# Where an import, a named tuple and a data class compile what installed code says.
+# Places where imports, named tuples and data classes compile installed code.
 IMPORTING = "<frozen importlib"
 GENERATING = tuple(f"{TRUSTED[0]}/{name}.py" for name in ("collections/__init__", "dataclasses"))
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -1,4 +1,4 @@
-"""How an attack on a model file is declared.
+"""Declaration of attacks on model files.
 
 Each attack names the row of the threat list that it stands for. `canary` is a path: if it exists
 after an attack, code of the file's choosing ran.

@@ -29,7 +29,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             **os.environ,
             "PYTHONPATH": os.pathsep.join((str(FUZZ), str(HERE), os.environ.get("PYTHONPATH", ""))),
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            # What JAX writes to its own cache would be taken for a deed of the file.
+            # JAX's writes to its own cache would count as the file's.
             "JAX_ENABLE_COMPILATION_CACHE": "false",
         },
         check=True,

@@ -47,7 +47,7 @@ def test_a_pipe_gets_whole_lines_whatever_columns_says():
 
 
 def complete(line, tmp_path):
-    """What a shell is told to complete a line with."""
+    """Return the completions of a line."""
     answer = tmp_path / "answer"
     environment = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""What was done to parts after construction stands in the build configuration."""
+"""The build configuration holds the changes of parts after construction."""
 
 from __future__ import annotations
 

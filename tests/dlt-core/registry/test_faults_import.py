@@ -10,7 +10,7 @@ import pytest
 
 from dl_techniques.core.errors import ComponentImportError, ContractMismatch, DLTechniquesError
 
-# What the module of the broken component does, and the cause that the error must name.
+# The module of the broken component, and the cause that the error must name.
 IMPORTS = {
     "import_error": ("import there_is_no_such_module", "ModuleNotFoundError"),
     "missing_attribute": ("x = 1", "dl-techniques manifest write"),

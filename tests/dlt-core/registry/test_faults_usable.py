@@ -133,7 +133,7 @@ def test_what_is_installed_twice_harmlessly_is_no_problem(
 
 
 def test_two_versions_in_one_folder(site: Any, tools: Any) -> None:
-    """What an interrupted upgrade leaves behind."""
+    """The state after an interrupted upgrade."""
     broken = tools.Broken(site)
     broken.install()
     group = tools.components_group(broken.package)

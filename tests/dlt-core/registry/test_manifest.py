@@ -42,7 +42,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def fault(**changes: Any) -> str:
-    """What is said about one record with changes; the other one must survive."""
+    """Return the fault of one record with changes; the other one must survive."""
     record = {**to_json(FULL), **changes}
     record = {key: value for key, value in record.items() if value is not ...}
     parsed = parse(document(components=[record, to_json(PLAIN)]))

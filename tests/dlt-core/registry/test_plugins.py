@@ -33,7 +33,7 @@ def answers(registry: Registry, hook: str, **arguments: Any) -> dict[str, Any]:
     return {a.plugin.distribution: a.value for a in registry.plugins.call(hook, **arguments)}
 
 
-# What the plugin's module holds, and the cause that the problem must name.
+# The plugin's module, and the cause that the problem must name.
 LOADING = {
     "import_error": ("import there_is_no_such_module", "ModuleNotFoundError"),
     "exit": ("import sys; sys.exit(0)", "SystemExit"),
@@ -78,7 +78,7 @@ def test_an_entry_point_that_names_nothing_good(site: Any, value: str, cause: st
     assert cause in problem.message
 
 
-# What the hook does when it is called, and the cause that the problem must name.
+# The body of the hook, and the cause that the problem must name.
 CALLING = {
     "raises": ("raise RuntimeError('oops')", "RuntimeError: oops"),
     "exits": ("raise SystemExit(1)", "SystemExit: 1"),

@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
         self.registry.refresh()
 
     def claimants(self, key: str) -> list[tuple[str, str]]:
-        """Who answers to an identifier, an alias or a bare name, by the rules."""
+        """Return the components of an identifier, an alias or a bare name, by the rules."""
         return [
             (distribution, identifier)
             for distribution, parts in self.model.items()

@@ -12,7 +12,7 @@ from dl_techniques.core import Initializer, Layer, Loss, Metric, component
 
 @component("{package}>{gate}", kind="layer"{gate_aliases})
 class {gate}(Layer):
-    """Multiplies by a kernel, and adds what an inner layer makes of it."""
+    """Multiplies by a kernel, and adds the output of an inner layer."""
 
     def __init__(self, units=3, kernel_initializer="ones", inner=None, **kwargs):
         super().__init__(**kwargs)

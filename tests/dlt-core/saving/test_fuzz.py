@@ -21,7 +21,7 @@ def fuzz(*arguments: str, script: str = "fuzz_models.py") -> dict[str, Any]:
     # In a process of its own, which has no threads and can be forked.
     done = subprocess.run(
         [sys.executable, str(FOLDER / script), *arguments],
-        # What JAX writes to its own cache would be taken for a deed of the file.
+        # JAX's writes to its own cache would count as the file's.
         env={
             **os.environ,
             "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -1,4 +1,4 @@
-"""What files lack by themselves: training that was saved and loaded goes on as if it had not been.
+"""Training continues after saving and loading as without them, which plain files do not allow.
 
 The oracle is the model that stayed in memory.
 """

@@ -32,7 +32,7 @@ class Writers:
     """Writers in processes of their own, which are no forks of this one.
 
     Args:
-        mode: What they save with; see `saver.py`.
+        mode: Way of saving; see `saver.py`.
     """
 
     def __init__(self, mode: str) -> None:
@@ -112,7 +112,7 @@ def test_a_writer_that_dies_early_fails_the_test(tmp_path: Path) -> None:
 
 
 def author(target: Path) -> int:
-    """Who wrote the file; fails if it is not whole, or of two authors."""
+    """Return the file's author; fail if it is not whole, or of two authors."""
     with Archive(target) as archive, private_folder() as folder:
         path = archive.extract("model.weights.h5", Path(folder))
         with h5py.File(path) as file:

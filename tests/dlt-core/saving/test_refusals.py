@@ -201,7 +201,7 @@ def test_small_datasets_within_their_headers(tmp_path: Path, size: int) -> None:
     assert ("layers/dense/vars/0", (size,), "float32") in weights
 
 
-# What a file says of its origin.
+# The file's claims about its origin.
 
 SAID: dict[str, Any] = {
     "format": provenance.FORMAT,

@@ -36,7 +36,7 @@ from dl_techniques.core.files.limits import LIMITS
 pytestmark = [
     # A model that was compiled and never trained has no optimizer state, and Keras says so.
     pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),
-    # What a file that Keras 3.8 wrote makes Keras 3.15 say.
+    # Warning of Keras 3.15 at a file of Keras 3.8.
     pytest.mark.filterwarnings("ignore:The structure of `inputs`"),
 ]
 _serial = itertools.count()

@@ -1,4 +1,4 @@
-"""Which distribution of a workspace brings which component: written, and checked for drift."""
+"""The file of a workspace's owners is written, and checked for drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every broken component is made of: the declaration and two sound layers to break."""
+"""Declaration of broken components, and two sound layers to break."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NAMES = [
     for name in CHECKS
     if name not in {"documentation", "documented_example", "fresh_process", "import_cost"}
 ]
-# What these layers do in Keras 3.8 differs in details; the newest is what is calibrated on.
+# These layers differ in details in Keras 3.8; the newest Keras is the reference.
 NEWEST = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
 
 

@@ -160,7 +160,7 @@ def test_three_lines_run_the_kit(pytester, extra, passed, failed, xfailed):
     outcomes = result.parseoutcomes()
     assert outcomes.get("failed", 0) == failed
     if passed:
-        # What does not apply is skipped with its reason.
+        # A check that does not apply is skipped with its reason.
         assert outcomes["passed"] + outcomes["skipped"] == passed
 
 

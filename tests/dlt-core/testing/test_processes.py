@@ -42,7 +42,7 @@ class Part(Layer):
         yield Example(cls, {{}}, TensorSpec((2, 3)))
 '''
 
-# What the interpreter of the tests has and a fresh one has not.
+# Variables of the tests' interpreter that a fresh one lacks.
 NEEDS_TESTS = 'assert "pytest" in sys.modules, "it needs what only its author had imported"'
 BUSY = """
 end = time.process_time() + 0.4

@@ -1,4 +1,4 @@
-"""How dense layers are paired with torch's."""
+"""Pairing of dense layers with torch's."""
 
 from __future__ import annotations
 

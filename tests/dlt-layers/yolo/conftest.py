@@ -1,4 +1,4 @@
-"""How the blocks are compared with compositions of torch modules."""
+"""Comparison of the blocks with compositions of torch modules."""
 
 from __future__ import annotations
 

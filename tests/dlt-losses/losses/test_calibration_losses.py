@@ -213,6 +213,6 @@ def test_deep_clustering_has_its_golden_values():
     q = ops.convert_to_numpy(student_t_assignments(z, mu))
     expected = [[0.857143, 0.142857], [0.6, 0.4], [0.153846, 0.846154]]
     np.testing.assert_allclose(q, expected, atol=1e-6)
-    # What is added gives torch a graph.
+    # The summand gives torch a graph.
     fixed = value_and_gradients(lambda p: DECLoss()(p, Q) + 0.0 * ops.sum(p), [], [p]).inputs[0]
     assert not fixed.any()

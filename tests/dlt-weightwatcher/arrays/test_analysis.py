@@ -191,7 +191,7 @@ STATES = {"ok", "small", "degenerate", "zero", "nonfinite", "too_small", "too_la
 
 @pytest.fixture(scope="module")
 def hostile():
-    """Whatever an array can be: extreme, odd, empty, of every type and order."""
+    """Any array: extreme, odd, empty, of every type and order."""
     rng = np.random.default_rng(0)
     arrays = {}
     for dtype in ("float64", "float32", "float16"):

@@ -1,4 +1,4 @@
-"""Which matrices a weight holds: fused projections, experts, and kernels with axes of length 1.
+"""Matrices of a weight: fused projections, experts, and kernels with axes of length 1.
 
 The oracle is numpy.linalg.svd of matrices that the test arranges itself.
 """

@@ -1,4 +1,4 @@
-"""How tensors become matrices."""
+"""Matrices of tensors."""
 
 from __future__ import annotations
 

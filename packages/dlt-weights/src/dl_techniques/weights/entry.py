@@ -98,7 +98,7 @@ class WeightEntry:
         aliases: Further tags.
         config: Arguments of the component that the weights ask for.
         preprocess: Arguments of `Preprocess`.
-        metrics: What the weights are reported to reach, and by whom.
+        metrics: Reported results of the weights, with their source.
         params: Number of parameters.
         golden: A file of recorded inputs and outputs beside the listing.
         verified: The day on which keys and outputs were checked; empty if never.

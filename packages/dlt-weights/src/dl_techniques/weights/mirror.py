@@ -19,7 +19,7 @@ _LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 class Verdict(NamedTuple):
-    """What verification says of one file."""
+    """The verdict of verification about one file."""
 
     path: Path
     state: str

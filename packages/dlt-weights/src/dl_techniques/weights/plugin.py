@@ -1,4 +1,4 @@
-"""What this distribution adds to the command line and to `dl-techniques doctor`."""
+"""The commands of this distribution, and its part of `dl-techniques doctor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How images become the input of a pretrained model, in NumPy and equal to Pillow."""
+"""Preprocess images for a pretrained model, in NumPy and equal to Pillow."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Preprocess:
             long side there and pads, `"squash"` distorts.
         filter: `"box"`, `"bilinear"`, `"bicubic"` or `"lanczos"`, as Pillow has them.
         antialias: Whether the filter grows with the step, as Pillow's does.
-        pad: What `"long"` pads with: `"black"` before, or `"zero"` after the normalisation.
+        pad: Padding of `"long"`: `"black"` before, or `"zero"` after the normalisation.
         mean: Of each channel.
         std: Of each channel.
-        range: What 0 and 255 become before the normalisation.
+        range: The values of 0 and 255 before the normalisation.
         rounding: `"uint8"` rounds as Pillow does, `"float"` never.
 
     Raises:
@@ -121,7 +121,7 @@ class Preprocessor:
     """Turns images into the input of a model.
 
     Args:
-        preprocess: What to do, or its arguments as a mapping.
+        preprocess: The recipe, or its arguments as a mapping.
     """
 
     def __init__(self, preprocess: Preprocess | Mapping[str, Any]) -> None:
@@ -169,7 +169,7 @@ class Preprocessor:
 
 
 def margins(old: int, new: int) -> tuple[int, int, int, int]:
-    """What a centre crop or a centred padding adds and takes on one axis.
+    """Return the amounts that a centre crop or padding takes or adds on one axis.
 
     Args:
         old: Pixels there are.

@@ -21,7 +21,7 @@ def preprocessing_model(
     differ by about one grey level, before the normalisation.
 
     Args:
-        preprocess: What to do, or its arguments as a mapping.
+        preprocess: The recipe, or its arguments as a mapping.
         input_shape: Height, width and channels of the images, whose values are 0 to 255.
 
     Returns:

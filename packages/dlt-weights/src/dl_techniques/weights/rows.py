@@ -38,7 +38,7 @@ class RowError(ValueError):
 
 
 class LayoutRow(NamedTuple):
-    """Where the rules of one layout of a component are; imported only when they are used."""
+    """The address of the rules of a component's layout; imported only on use."""
 
     component: str
     name: str
@@ -49,7 +49,7 @@ class LayoutRow(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What one listing holds."""
+    """The content of one listing."""
 
     weights: tuple[WeightEntry, ...]
     layouts: tuple[LayoutRow, ...]

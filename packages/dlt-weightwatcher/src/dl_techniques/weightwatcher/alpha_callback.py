@@ -116,7 +116,7 @@ class AlphaCallback(Component, keras.callbacks.Callback):  # type: ignore[misc] 
 
         Args:
             epoch: The epoch, from 0.
-            logs: What Keras will keep of the epoch.
+            logs: The record that Keras will keep of the epoch.
         """
         if self.on == "epoch" and (epoch + 1) % self.every == 0:
             self._start(epoch + 1)

@@ -31,7 +31,7 @@ class AnalysisResult(Analysis):
     Iterating gives its layers in the order of the model.
 
     Args:
-        label: What the model is called.
+        label: The model's name.
         layers: Rows with their spectra.
         skipped: Every tensor that was not analysed, with the reason.
         settings: The options of the analysis.

@@ -99,7 +99,7 @@ def analyze_model(
         precision: `float64` or `float32`; the latter is faster, and repeats a layer in
             double precision where the fit hangs on the last digits.
         method: `gram`, `svd`, or `auto`, which takes the SVD for small eigenvalues of float64.
-        device: Where Gram matrices and their eigenvalues are computed: None is NumPy; `cpu`,
+        device: Device of Gram matrices and their eigenvalues: None is NumPy; `cpu`,
             `gpu`, `cuda:1` and the like are devices of the backend that is imported.
         fit: `PL`; `TPL` with an exponential cutoff; `E_TPL` with xmin near the peak; `best`
             also names the best of four laws; None fits nothing.
@@ -194,7 +194,7 @@ def describe_model(
     lora_scaling: float | None = None,
     **options: Any,
 ) -> AnalysisResult:
-    """What `analyze_model` would analyse: the same rows without spectra, at no cost.
+    """Return the rows of `analyze_model` without spectra, at no cost.
 
     Args:
         source: See `analyze_model`.
@@ -279,7 +279,7 @@ def _layer(job: Job, finding: Finding, work: Work, key: str = "") -> Layer:
 
 
 def _key(job: Job, settings: Settings) -> str:
-    """What a row depends on: the numbers, how they are cut, and the options."""
+    """Return the key of a row: a digest of the numbers, how they are cut, and the options."""
     numbers = job.weight.values.fingerprint()
     facts = [__version__, numbers, repr(job.part), settings.to_dict(), job.layer_id]
     text = json.dumps(facts, sort_keys=True)

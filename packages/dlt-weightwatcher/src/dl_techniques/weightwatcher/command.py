@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Analyse one model, or compare several; 1 if a matrix holds NaN, or none could be analysed.
+    """Analyse or compare models; 1 if a matrix holds NaN, or no matrix could be analysed.
 
     Args:
         options: The parsed arguments.

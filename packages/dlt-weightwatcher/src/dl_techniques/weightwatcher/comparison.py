@@ -215,7 +215,7 @@ def _find(source: Source, layer: Layer) -> Weight:
 def _change(
     weights: tuple[Weight, Weight], layers: tuple[Layer, Layer], settings: Settings
 ) -> dict[str, Any]:
-    """What needs both matrices at once."""
+    """Compute the columns that need both matrices at once."""
     if not all(layer.esd.size and layer.esd[-1] > 0 for layer in layers):
         return {}
     stacks = []

@@ -62,7 +62,7 @@ def prepare(
 
     Args:
         source: The weights.
-        settings: What to compute.
+        settings: The options.
         include: Which weights to analyse; by default all.
         exclude: Which of these to leave out.
     """
@@ -142,8 +142,8 @@ def run(
     """Carry out jobs, the most expensive first; results come as they are finished.
 
     Args:
-        jobs: What to do.
-        settings: What to compute.
+        jobs: The jobs.
+        settings: The options.
         n_jobs: Workers; by default one for each processor.
         parallel: `threads`, `loky`, `dask`, `ray` or another backend of joblib.
         progress: True for a bar on standard error, or a function of (done, total, name).
@@ -222,8 +222,8 @@ def perform(job: Job, settings: Settings) -> Finding:
     """Carry out one job.
 
     Args:
-        job: What to do.
-        settings: What to compute.
+        job: The job.
+        settings: The options.
     """
     values = job.weight.values
     head = describe(job.part, values.dtype)

@@ -27,7 +27,7 @@ def expert_parts(
     Args:
         path: The name of the weight.
         shape: Its shape.
-        architecture: What the configuration of the model says.
+        architecture: Facts from the model's configuration.
         each: Whether to make a part of each expert, instead of one with all eigenvalues.
 
     Returns:

@@ -34,7 +34,7 @@ UNKNOWN: Final = "query, key and value in an unknown order"
 
 
 class _Cut(NamedTuple):
-    """How the outputs are arranged: `shape`, and the range along `axis` that each name has."""
+    """The arrangement of the outputs: `shape`, and the range along `axis` that each name has."""
 
     shape: tuple[int, ...]
     axis: int
@@ -49,7 +49,7 @@ def fused_parts(
     Args:
         path: The name of the weight.
         shape: Its two axes.
-        architecture: What the configuration of the model says; see `architecture_of`.
+        architecture: Facts from the model's configuration; see `architecture_of`.
         keras: Whether the names are those of Keras layers, which promise no order.
 
     Returns:

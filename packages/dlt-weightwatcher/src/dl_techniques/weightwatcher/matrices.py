@@ -54,7 +54,7 @@ def stack_of(array: Array, part: Part) -> Array:
 
 
 def plan(weight: Weight, settings: Settings) -> list[Part] | str:
-    """The parts of a weight, or why there are none.
+    """The parts of a weight, or the reason for their absence.
 
     Args:
         weight: The weight.
@@ -76,7 +76,7 @@ def plan(weight: Weight, settings: Settings) -> list[Part] | str:
 
 
 def _by_axes(weight: Weight, shape: tuple[int, ...], settings: Settings) -> list[Part] | str:
-    """What the number of axes and their lengths decide."""
+    """Decide by the number of axes and their lengths."""
     squeezed = tuple(n for n in shape if n > 1)
     if len(shape) > 2 and len(squeezed) < 2:
         return "no matrix: it has fewer than two axes longer than 1"
@@ -122,7 +122,7 @@ def _depthwise(shape: tuple[int, ...]) -> list[Part]:
 
 
 def _keras_parts(weight: Weight, shape: tuple[int, ...], settings: Settings) -> list[Part] | None:
-    """What the class of a Keras layer decides; `None` where it decides nothing."""
+    """Decide by the class of a Keras layer; `None` where it decides nothing."""
     if not weight.kind:
         return None
     variable = weight.variable

@@ -35,8 +35,8 @@ def optional_columns(
     Args:
         stack: Shape (slices, rows, columns).
         evals: Its eigenvalues, ascending.
-        part: What the stack is.
-        settings: What to compute.
+        part: The description of the stack.
+        settings: The options.
         xmin: Where the fitted tail begins.
         rng: Where randomness comes from.
     """
@@ -72,7 +72,7 @@ def optional_columns(
 
 
 def warning(alpha: float) -> str:
-    """What an alpha outside [2, 6] is called.
+    """Return the name of an alpha's range.
 
     Args:
         alpha: The exponent.

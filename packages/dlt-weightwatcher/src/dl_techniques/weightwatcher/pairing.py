@@ -1,4 +1,4 @@
-"""Which weight of one model is which of another: names differ by what wraps a model.
+"""Pair the weights of two models, whose names may differ by their wrappers.
 
 `torch.compile` puts `_orig_mod.` before names, DDP `module.`, a head `model.`, PEFT
 `base_model.model.`; checkpoints have the key that the state dict stands under.

@@ -25,7 +25,7 @@ class Part(NamedTuple):
 
     @property
     def evals(self) -> int:
-        """Return how many eigenvalues there are; those that must be zero are none."""
+        """Return how many eigenvalues there are; those that must be zero do not count."""
         return self.slices * (self.M if self.rank is None else self.rank)
 
 
@@ -35,11 +35,11 @@ def make_part(
     """Make a part of matrices with so many rows and columns.
 
     Args:
-        suffix: What to add to the weight's path.
+        suffix: Addition to the weight's path.
         steps: How to get from the array to the stack.
         slices: How many matrices there are.
         rows: Of each.
         columns: Of each.
-        note: What to say of it in the row.
+        note: Remark for the row.
     """
     return Part(suffix, steps, slices, max(rows, columns), min(rows, columns), note)

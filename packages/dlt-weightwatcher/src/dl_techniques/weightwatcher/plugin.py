@@ -1,4 +1,4 @@
-"""What this distribution adds to the command line."""
+"""The commands of this distribution."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def reference_row(
     Args:
         stack: Shape (slices, rows, columns).
         evals: Eigenvalues slice by slice, each ascending.
-        part: What the stack is.
-        settings: What to compute.
+        part: The description of the stack.
+        settings: The options.
         rng: Where randomness comes from.
     """
     # The taps of a convolution are scaled by sqrt(1/2), a single one too; a matrix is not.

@@ -1,4 +1,4 @@
-"""What an analysis returns: rows, spectra, a summary, and everything that was left out."""
+"""Result of an analysis: rows, spectra, a summary, and everything that was left out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Layer:
 
     Attributes:
         row: The row.
-        esd: The eigenvalues, ascending; empty where there are none.
-        key: What the row depends on, for `resume=`; empty where nothing says it.
+        esd: The eigenvalues, ascending; empty without a spectrum.
+        key: Digest of the row's inputs, for `resume=`; empty if unknown.
     """
 
     def __init__(self, row: Mapping[str, Any], esd: Array, key: str = "") -> None:
@@ -40,7 +40,7 @@ class Analysis(Sequence[Layer]):
     Iterating gives its layers in the order of the model.
 
     Args:
-        label: What the model is called.
+        label: The model's name.
         layers: Rows with their spectra.
         skipped: Every tensor that was not analysed, with the reason.
         settings: The options of the analysis.
@@ -84,7 +84,7 @@ class Analysis(Sequence[Layer]):
             name: Its long name, its short name if that is unique, or its id.
 
         Raises:
-            KeyError: If there is none, or several.
+            KeyError: If no row fits, or several.
         """
         for key in ("longname", "name", "layer_id"):
             found = [layer for layer in self._layers if layer.row[key] == name]

@@ -26,7 +26,7 @@ WEAK_EIGENVALUE: Final = 1e-6
 # Below, eigenvalues in double precision have lost digits: they are squares.
 _LOWEST: Final = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 _EQUAL: Final = 64.0  # spreads below so many rounding errors stand for equal eigenvalues
-# Where two starts fit almost equally well, single precision may take the wrong one.
+# If two starts fit almost equally well, single precision may take the wrong one.
 _CLOSE_D: Final = 1e-4
 # Share of the largest eigenvalue that single precision cannot resolve, and of eigenvalues below.
 _NOISE: Final = 4e-6
@@ -80,8 +80,8 @@ def analyse(stack: Any, part: Part, settings: Settings, name: str) -> Finding:
 
     Args:
         stack: An array of shape (slices, rows, columns), or a stack computed block by block.
-        part: What the stack is.
-        settings: What to compute.
+        part: The description of the stack.
+        settings: The options.
         name: The row's name: with the seed it decides the random numbers.
     """
     step = smallest_step(stack.dtype)
@@ -134,7 +134,7 @@ def _spectrum(stack: Any, part: Part, settings: Settings, exact: bool) -> Spectr
 
 
 def _unusable(evals: Array, stack: Array) -> Finding | None:
-    """What to say of a spectrum that is beyond the range of numbers, or zero."""
+    """Return a warning about a spectrum that is beyond the range of numbers, or zero."""
     if not math.isfinite(evals[-1]):
         return Finding({"status": "failed", "reason": "the eigenvalues overflow"}, np.empty(0))
     if evals[-1] >= _LOWEST:
@@ -242,7 +242,7 @@ def _reason(fitted: PowerLawFit, kept: Array) -> str:
 
 
 def _may_mislead(evals: Array, kept: Array, fitted: PowerLawFit, settings: Settings) -> bool:
-    """Whether single precision may have taken noise for a spectrum, or the wrong of two tails."""
+    """Return whether single precision may have fitted noise, or the wrong of two tails."""
     if settings.precision == "float64":
         return False
     if np.count_nonzero(evals < _NOISE * evals[-1]) > _NOISY * evals.size:

@@ -1,4 +1,4 @@
-"""Which weights to analyse: globs, regular expressions, callables, or lists of these."""
+"""Select the weights to analyse: globs, regular expressions, callables, or lists of these."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def chooser(pattern: Any, argument: str) -> Chooser:
         pattern: A glob (`encoder.*`), text that begins with `re:`, a compiled regular
             expression, a function of a `Weight`, or a list of these. Globs and expressions are
             compared with the path, the layer's name and the class of the layer.
-        argument: What the caller calls the pattern, for messages.
+        argument: Name of the caller's argument, for messages.
 
     Raises:
         ValueError: If a regular expression is malformed.

@@ -26,7 +26,7 @@ _SWITCHES: Final = ("detX", "mp_fit", "randomize", "vectors", "hill")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What to compute and how; `analyze_model` documents each option."""
+    """The options of an analysis; `analyze_model` documents each."""
 
     min_evals: int = 8
     max_evals: int | None = None

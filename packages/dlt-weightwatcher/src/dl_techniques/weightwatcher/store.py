@@ -53,10 +53,10 @@ class Store:
         """Write the index, before the first row.
 
         Args:
-            label: What the model is called.
+            label: The model's name.
             settings: The options.
-            skipped: What is not analysed.
-            keys: Name of each row -> its key. Whatever else lies in the folder does not count.
+            skipped: Weights that are not analysed.
+            keys: Name of each row -> its key. Other files in the folder do not count.
         """
         (self.folder / _ROWS).mkdir(parents=True, exist_ok=True)
         content = {
@@ -87,10 +87,10 @@ class Store:
 
         Args:
             longname: Its name.
-            key: What it depends on.
+            key: Digest of its inputs.
 
         Returns:
-            The row, or `None` if there is none that depends on the same.
+            Return the row of the same inputs, or `None`.
         """
         file = self._stem(longname).with_suffix(".json")
         if not file.is_file():

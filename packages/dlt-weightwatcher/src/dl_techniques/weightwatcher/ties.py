@@ -47,7 +47,7 @@ def _sample(values: Values) -> Hashable:
     """A few numbers of each end: copies agree in them, other weights hardly ever do."""
     try:
         array = values.read()
-    # Whatever is wrong with it is told by its row: here it is equal to nothing.
+    # Its row reports the fault: here it is equal to nothing.
     except Exception:
         return object()
     ends = [array[(0,) * (array.ndim - 1)], array[(-1,) * (array.ndim - 1)]]

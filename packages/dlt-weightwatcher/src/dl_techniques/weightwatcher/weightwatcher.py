@@ -81,7 +81,7 @@ class WeightWatcher:
         return self._latest
 
     def get_details(self) -> AnalysisResult:
-        """The latest analysis; made now if there is none."""
+        """Return the latest analysis; analyse now if there is no earlier one."""
         return self._latest if self._latest is not None else self.analyze()
 
     def get_summary(self, details: AnalysisResult | None = None) -> dict[str, float]:

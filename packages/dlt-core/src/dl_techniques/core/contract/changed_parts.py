@@ -1,9 +1,8 @@
 """Changes to the parts of a component after construction: quantized, adapted, frozen.
 
-A configuration holds the constructor's arguments, and a component makes its parts itself. What
-was done to a part afterwards (`quantize`, `enable_lora`, `trainable = False`) decides which
-variables there are and which are trained, so it must be done again before weights and optimizer
-are restored.
+A configuration holds the constructor's arguments, and a component makes its parts itself. Later
+changes of a part (`quantize`, `enable_lora`, `trainable = False`) decide which variables exist and
+which are trained, so they must be repeated before weights and optimizer are restored.
 """
 
 from __future__ import annotations

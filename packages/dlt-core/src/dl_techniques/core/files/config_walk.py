@@ -220,7 +220,7 @@ class _Walk:
             self._builtin_class(node, location)
 
     def _is_given(self, name: str, module: Any, registered: Any) -> bool:
-        """Whether the caller's object is meant; his name for one does not replace a built-in."""
+        """Return whether it is the caller's object, whose name does not replace a built-in."""
         own = registered in {None, name, f"Custom>{name}"}
         return (
             own

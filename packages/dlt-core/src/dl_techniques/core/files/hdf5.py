@@ -35,7 +35,7 @@ class HDF5Error(ValueError):
     """An HDF5 file cannot be read.
 
     Args:
-        message: What is wrong with it.
+        message: The fault.
         path: The object inside the file, if it is about one.
     """
 
@@ -292,7 +292,7 @@ class HDF5File:
 
 
 class _BoundedFile:
-    """What pyfive reads from: no byte beyond the end, and no more work than the size allows.
+    """The file for pyfive: no byte beyond the end, and no more work than the size allows.
 
     A cycle in the structure would be followed for ever; each object is read a few times at most.
     """

@@ -1,6 +1,6 @@
 """Rebuild a model in a child process under limits, before this process does.
 
-The child does all that `load_model` does. What a file asks for in memory or time ends the child,
+The child does all that `load_model` does. Excessive memory or time ends the child,
 and a crash of a backend ends nothing else.
 """
 

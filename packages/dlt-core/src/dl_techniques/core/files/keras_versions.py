@@ -1,8 +1,9 @@
 """Files of a newer Keras on an older one, and of an older one on a newer.
 
 Keras promises nothing here: its constructors refuse arguments that they do not know. Most of
-these hold their default, which says the same as their absence, so they are left out. Whatever
-would change the model is a finding that names the Keras it needs; nothing is dropped silently.
+these hold their default, which says the same as their absence, so they are left out. An
+argument that would change the model is a finding that names the Keras it needs; nothing is dropped
+silently.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Plan:
         """Return the distribution whose component raised an error, if one did.
 
         Args:
-            error: What was raised.
+            error: The exception.
         """
         causes: list[BaseException] = []
         current: BaseException | None = error

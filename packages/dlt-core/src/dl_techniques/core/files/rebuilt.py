@@ -1,4 +1,4 @@
-"""Whether a model that was rebuilt from its file is the one in memory, layer by layer.
+"""Compare a model that was rebuilt from its file with the one in memory, layer by layer.
 
 `save_model` loads what it has written, before it publishes it, and refuses if anything differs:
 
@@ -30,7 +30,7 @@ def differences(model: Any, again: Any) -> list[str]:
 
     Returns:
         One sentence a layer that is not shared as before, missing, differently trainable,
-        quantized or typed; empty if there is none.
+        quantized or typed; empty without a difference.
     """
     before, after = _places(model), _places(again)
     found = [*_misplaced(before, after)]

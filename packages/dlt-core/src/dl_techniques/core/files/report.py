@@ -38,7 +38,7 @@ class Need(NamedTuple):
 
 
 class ModelReport(NamedTuple):
-    """What `inspect_model` found."""
+    """The result of `inspect_model`."""
 
     path: str
     size: int

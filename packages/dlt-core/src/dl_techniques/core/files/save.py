@@ -34,7 +34,7 @@ def save_model(model: Any, path: str | os.PathLike[str], *, overwrite: bool = Tr
     """Save a model so that `load_model` restores it in a process that imported nothing.
 
     The file is written beside its target, loaded once as `load_model` will load it, compared with
-    the model, synced, and renamed. Whatever happens meanwhile, the path holds the old file or the
+    the model, synced, and renamed. At each moment the path holds the old file or the
     new one, whole. It is an ordinary `.keras` file with two more members: the state that Keras does
     not store (seeds, for example), and the origin of the components with a digest of each member.
 

@@ -22,7 +22,7 @@ def problem(name: str, config: Any) -> str | None:
 
     Args:
         name: Its kind, such as `"__tensor__"`.
-        config: What the file holds for it.
+        config: Its configuration in the file.
 
     Returns:
         The problem, or `None` if Keras may have the constant.

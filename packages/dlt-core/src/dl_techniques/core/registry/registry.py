@@ -52,7 +52,7 @@ class _Snapshot(NamedTuple):
 class Registry:
     """The components of all installed distributions.
 
-    Listing reads manifests and imports nothing. What was read is kept until a folder on the
+    Listing reads manifests and imports nothing. Its result is kept until a folder on the
     path, a manifest or a narrowing variable changes; what was *not* found is never kept: a
     component that was installed a moment ago is found.
 

@@ -32,8 +32,8 @@ _WRAPPED: Final = re.compile(
 # Keras's wrapper makes an error anew from its text, which these classes of JAX do not take.
 _UNTELLING: Final = "'_error_repr'"
 
-# What a graph's tensors cannot be used for: names of error classes and parts of their texts, the
-# mistake, and the way out.
+# Errors at uses that a graph's tensors do not allow: names of error classes and parts of their
+# texts, the mistake, and the way out.
 _TRACED: Final = (
     (
         r"TracerBoolConversionError|OperatorNotAllowedInGraph|as a boolean|as a Python `?bool",
@@ -79,7 +79,7 @@ _DOCTEST: Final = re.compile(r"\*{20,}\nFile .*?, line (\d+),.*?\n(?=\n|\*{20,}|
 
 
 class Cause(NamedTuple):
-    """Why a check failed."""
+    """The cause of a failed check."""
 
     text: str
     """One line for the author."""
@@ -93,8 +93,8 @@ def cause_of(error: BaseException, subject: Subject) -> Cause | None:
     """Find the cause of an error that a check met.
 
     Args:
-        error: What was raised.
-        subject: What was checked.
+        error: The exception.
+        subject: The subject of the check.
 
     Returns:
         The cause, or `None` where the check's own text says it best.

@@ -1,4 +1,4 @@
-"""What a check is, and the table of all checks."""
+"""Conformance checks and the table of all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Blocked(Exception):  # noqa: N818  # no error of its own: a step before it
     """Raised where a check needs a step that has failed already.
 
     Args:
-        error: What that step raised.
+        error: The exception of that step.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -68,8 +68,8 @@ def require(condition: object, message: str) -> None:
     """Fail the running check unless the condition holds.
 
     Args:
-        condition: What must be true.
-        message: What was expected and what came.
+        condition: The claim that must be true.
+        message: The expected and the received value.
     """
     if not condition:
         raise AssertionError(message)

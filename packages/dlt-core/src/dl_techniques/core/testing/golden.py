@@ -30,7 +30,7 @@ TOLERANCE: Final = 1e-5
 
 
 class Golden(NamedTuple):
-    """What one file gave where it was verified."""
+    """The outputs and gradients of one file."""
 
     component: str
     example: str
@@ -173,7 +173,7 @@ def _move(model: keras.Model) -> None:
     for weight in model.weights:
         if "float" in str(weight.dtype):
             noise = 0.1 * rng.normal(size=tuple(weight.shape))
-            # What is not trained may be a variance: it stays positive.
+            # An untrained weight may be a variance: it stays positive.
             weight.assign(weight + (noise if weight.trainable else np.abs(noise)).astype("float32"))
 
 
@@ -208,7 +208,7 @@ _MODELS: Final[dict[str, Callable[[Subject], keras.Model]]] = {
 }
 
 
-# What is compared: outputs, and gradients where there are any.
+# Outputs are compared, and gradients where they exist.
 
 Numbers = tuple[list[Any], list[Any]]
 
@@ -261,7 +261,7 @@ def _gradients(scalar: Callable[..., Tensor], weights: Any, inputs: list[Any]) -
     result = value_and_gradients(scalar, weights, inputs)
     floating = [(g, a) for g, a in zip(result.inputs, inputs, strict=True) if a.dtype.kind == "f"]
     pairs = [*zip(result.variables, weights, strict=True), *floating]
-    # Where nothing depends on a weight one backend says none, another zero.
+    # Without a dependence on a weight one backend returns None, another zero.
     return [np.zeros(tuple(p.shape), "float32") if g is None else np.asarray(g) for g, p in pairs]
 
 

@@ -8,7 +8,7 @@ import keras
 
 
 class Settings(NamedTuple):
-    """What `keras.config` holds."""
+    """The settings of `keras.config`."""
 
     floatx: str
     epsilon: float
@@ -28,7 +28,7 @@ def restore_settings(settings: Settings) -> None:
     """Bring back settings that a check found.
 
     Args:
-        settings: What `global_settings` returned.
+        settings: The answer of `global_settings`.
     """
     for name, value in settings._asdict().items():
         getattr(keras.config, f"set_{name}")(value)

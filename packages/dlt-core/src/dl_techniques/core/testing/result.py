@@ -1,4 +1,4 @@
-"""What a run of the kit found."""
+"""Results of a run of the kit."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Report(Sequence[CheckResult]):
 
     @property
     def ran(self) -> int:
-        """How many checks were carried out; what does not apply or was skipped does not count."""
+        """Return how many checks ran, without those that do not apply or were skipped."""
         return len(self) - self.counts["not_applicable"] - self.counts["skipped"]
 
     @property
@@ -139,5 +139,5 @@ def describe(result: CheckResult) -> str:
 
 
 def _reason(result: CheckResult) -> str:
-    """What failures share that one mend removes: a cause, or else the check itself."""
+    """Return a key that failures of one cause share: the cause, or else the check."""
     return result.cause or result.check

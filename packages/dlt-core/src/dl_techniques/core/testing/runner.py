@@ -81,7 +81,7 @@ def examples_of(component: Any) -> list[Example]:
         component: See `check_component`.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If it is empty.
     """
     if isinstance(component, Example):
         return [component]
@@ -184,7 +184,7 @@ def judged(results: Sequence[CheckResult], reasons: Mapping[str, str]) -> list[C
     final = list(results)
     for name, reason in reasons.items():
         own = [i for i, result in enumerate(final) if result.check == name]
-        # Where it does not apply, such as on another backend, or is skipped, it cannot fail.
+        # A check that does not apply, such as on another backend, or is skipped, cannot fail.
         tried = [i for i in own if final[i].status not in {"not_applicable", "skipped"}]
         if any(final[i].status == "expected_failure" for i in tried):
             continue

@@ -186,7 +186,7 @@ class Subject:
 
     @contextlib.contextmanager
     def policy(self, name: str) -> Iterator[dict[str, str]]:
-        """What to create an instance with, so that it computes under a dtype policy.
+        """Yield the arguments of an instance that computes under a dtype policy.
 
         A layer is told its own; those of a model follow that of the process.
 
@@ -267,7 +267,7 @@ class Subject:
     def infer(self, instance: Any, arrays: Mapping[str | int, Any]) -> list[Tensor]:
         """The output tensors of a built instance at inference, in the way that is cheapest.
 
-        What is about the backend's eager mode, or changes a variable, is for `call`.
+        Checks of the eager mode, or of changes of variables, use `call`.
         """
 
         def call(*tensors: Tensor) -> Any:
@@ -314,7 +314,7 @@ class Subject:
         def call(*tensors: Tensor) -> Any:
             return model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
 
-        # What `built` was called with needs no more compiling, operation by operation.
+        # The arguments of `built`'s call need no more compiling, operation by operation.
         shapes = [spec.shape for spec in self.specs.values()]
         known = shapes == [array.shape for array in arrays.values()]
         function = call if known else whole_call(call)

@@ -67,7 +67,7 @@ class GroupQueryAttention(AttentionLayer):
         use_causal_mask: Whether later tokens are hidden.
         positions: Positions of the queries, `(T,)` or `(batch, T)`, and of the keys too if no
             `value` is given. By default 0, 1, 2, ..., counted with the padding.
-        cache: What `make_cache` or the last call returned: the tokens' keys and values are
+        cache: Result of `make_cache` or of the last call: the tokens' keys and values are
             appended to it, and attended to causally.
         return_attention_scores: Whether to return the weights `(batch, H, T, S)` too.
 

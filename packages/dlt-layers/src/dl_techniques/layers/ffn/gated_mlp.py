@@ -191,11 +191,9 @@ class GatedMLP(FeedForward):
     def examples(cls) -> Iterator[Example]:
         """Causal with attention, plain with dropout."""
         tokens = TensorSpec((2, 5, 4))
-        spatial: dict[str, Any] = {
-            "spatial_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1)
-        }
-        causal: dict[str, Any] = {"hidden_dim": 6, "output_dim": 3, "causal": True, "tiny_attention": 3}
-        causal |= {"seq_len": 5, "dropout": 0.5, "seed": 1, **spatial}
+        causal: dict[str, Any] = {"hidden_dim": 6, "output_dim": 3, "causal": True}
+        causal |= {"tiny_attention": 3, "seq_len": 5, "dropout": 0.5, "seed": 1}
+        causal["spatial_initializer"] = keras.initializers.RandomNormal(stddev=0.3, seed=1)
         traits = frozenset({"stochastic"})
         yield Example(cls, causal, tokens, traits=traits, name="causal_attention")
         yield Example(cls, {"hidden_dim": 6}, tokens)

@@ -223,7 +223,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
             i = ops.arange(whole)
             before_last, wrapped = i >= whole - side, i >= whole - shift
             regions.append(ops.cast(before_last, "int32") + ops.cast(wrapped, "int32"))
-            # Where the rolled token stood before.
+            # The earlier place of the rolled token.
             real.append((i + shift) % whole < size)
         region = _cut(3 * regions[0][:, None] + regions[1][None, :], sides)
         seen = region[:, :, None] == region[:, None, :]

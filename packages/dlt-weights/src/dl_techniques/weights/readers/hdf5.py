@@ -78,7 +78,7 @@ class Dataset(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What a file holds."""
+    """The content of a file."""
 
     datasets: list[Dataset]
     attributes: dict[str, dict[str, Any]]

@@ -40,7 +40,7 @@ class PickleMachine:
         data: The buffer.
         start: Where the pickle begins.
         names: (module, name) -> function that makes data of the arguments of a call.
-        storage: What a persistent identifier stands for.
+        storage: Maker of the storage of a persistent identifier.
         allow_stubs: Whether other names become `Stub`s; refused by default.
     """
 

@@ -259,7 +259,7 @@ def _children(item: Any) -> list[tuple[Any, Any]]:
 
 
 def _extent(tensor: _Tensor, nbytes: int) -> int:
-    """How many elements a tensor reaches over, after checking that they are in the storage."""
+    """Return the span of a tensor in elements, after a check against the storage."""
     itemsize = numpy_dtype(tensor.storage.dtype).itemsize
     reach = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True)) + 1
     if (tensor.offset + reach) * itemsize > nbytes:

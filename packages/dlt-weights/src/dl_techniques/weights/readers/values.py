@@ -1,4 +1,4 @@
-"""Where the numbers of one tensor are, and how to get them when they are wanted."""
+"""The place of one tensor's numbers, and their lazy reading."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
         name: Such as `float32`, `bfloat16`, `float8_e4m3fn`.
 
     Raises:
-        UnreadableFile: If there is none.
+        UnreadableFile: If it is absent.
     """
     try:
         return np.dtype(name)

@@ -1,4 +1,4 @@
-"""How tensors of other libraries become variables of Keras, and back.
+"""Codes that turn tensors of other libraries into variables of Keras, and back.
 
 A code turns a prefix of keys and a prefix of variables into transforms; a transform takes the
 arrays of its keys to those of its variables, and back.
@@ -130,7 +130,7 @@ class Layer:
     """A layer of a kernel and, perhaps, a bias.
 
     Args:
-        name: What reports call the code.
+        name: Name of the code in reports.
         kernel: From the key's kernel and the variable's shape to the variable's.
         backward: Back.
         kernel_name: The variable's own name.
@@ -179,7 +179,7 @@ class Copies:
     """Pairs of names below the prefixes, each copied; names may be empty.
 
     Args:
-        name: What reports call the code.
+        name: Name of the code in reports.
         pairs: Name of the key, name of the variable.
     """
 

@@ -39,7 +39,7 @@ class Layout:
     """An ordered list of rules, of which the first that matches a key takes it.
 
     Args:
-        name: What users call it: `timm`, `hf`, ...
+        name: Its name for users: `timm`, `hf`, ...
         rules: The rules. One that matches nothing does no harm.
         ignore: Patterns (`*`, `?`) of keys that a model has no need of.
         optional: Patterns of variable paths that a file may lack.
@@ -73,7 +73,7 @@ class Layout:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def rules_of_codes(self) -> list[str]:
-        """What each code is, without what changes from one process to the next."""
+        """Return each code's description, the same in each process."""
         return [re.sub(r" at 0x[0-9a-f]+", "", repr(rule.code)) for rule in self.rules]
 
     def matches(self, keys: Iterable[str]) -> tuple[list[tuple[Transform, Binding]], list[str]]:
@@ -129,7 +129,7 @@ def filled(pattern: str, binding: Binding) -> str:
 
     Args:
         pattern: Text with `{name}` and `{name+1}`.
-        binding: What each name stands for.
+        binding: The value of each name.
 
     Raises:
         ValueError: If a number is to be added to something else.
@@ -148,7 +148,7 @@ def bindings(part: str, names: Iterable[str], binding: Binding) -> Iterator[tupl
     Args:
         part: Text with `{name}` and `{name+1}`.
         names: The names there are.
-        binding: What is known already.
+        binding: The values that are known already.
     """
     places = list(_PLACE.finditer(part))
     pattern = compiled(_PLACE.sub(lambda place: f"{{{place[1]}}}", part))

@@ -25,7 +25,7 @@ _SHOWN = 20
 
 
 class _Plan(NamedTuple):
-    """What is to be assigned, once everything was checked."""
+    """The assignments, once everything was checked."""
 
     report: Report
     assignments: list[tuple[Any, Any]]
@@ -121,7 +121,7 @@ def infer_layout(layouts: Iterable[Layout], keys: Iterable[str], label: str) -> 
     Args:
         layouts: The candidates.
         keys: The keys of the file.
-        label: What messages call the model.
+        label: The model's name in messages.
 
     Raises:
         UnknownWeights: If none does, or several do.

@@ -1,4 +1,4 @@
-"""What became of each tensor of a file and each variable of a model."""
+"""Report about each tensor of a file and each variable of a model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Report:
         layout: The name of the layout.
         rules: The hash of its rules.
         source: The file.
-        matches: What was matched.
+        matches: The matched tensors.
         missing: Variables that nothing fills, and keys that a rule needs.
         unexpected: Keys that no rule takes.
-        mismatched: What does not fit, and why.
+        mismatched: Tensors that do not fit, with the reason.
         ignored: Keys that the layout leaves out.
         skipped: Keys and variables that the caller left out.
         casts: Keys whose dtype is not their variable's.
@@ -64,7 +64,7 @@ class Report:
         return "\n".join([*lines, *self.faults()])
 
     def faults(self) -> list[str]:
-        """What does not fit, one line each."""
+        """Return the tensors that do not fit, one line each."""
         return [
             *(f"missing: {name}" for name in self.missing),
             *(f"unexpected: {name}" for name in self.unexpected),

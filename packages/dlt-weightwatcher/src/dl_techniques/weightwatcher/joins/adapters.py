@@ -58,7 +58,7 @@ def join_adapters(
     Args:
         tensors: The tensors; changed in place. Rows named `X.lora_delta` are the update of the
             layer X, and `X.lora_effective` its weight with the update, where the base is there.
-        scaling: What an update is multiplied by, unless the tensors themselves say it.
+        scaling: Factor of an update, unless the tensors themselves state it.
         turned: Whether the base of a layer is stored as (in, out); None where nothing says it.
     """
     groups = _groups(tensors)

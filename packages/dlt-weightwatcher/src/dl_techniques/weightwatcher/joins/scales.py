@@ -1,6 +1,6 @@
 """Quantized weights of torch's formats: which scale belongs to which, and how it is laid out.
 
-Each format is known by the names that it writes. What no format explains is accounted for and not
+Each format is known by the names that it writes. Other tensors are accounted for and not
 analysed; nothing is guessed from sizes alone.
 """
 
@@ -22,7 +22,7 @@ _SCALES: Final = re.compile(
     r"^(?P<stem>.+?)(?P<end>_scale_inv|\.scale_inv|_scales?|\.scales?|\.SCB|\._scale)$"
 )
 _ZEROS: Final = ("_zero_point", ".zero_point", "_zeros", ".zeros", "_zero")
-# What says of a layer that its numbers are indices, or bits packed in words.
+# Names that mark a layer's numbers as indices, or as bits packed in words.
 _CODES: Final = {
     "qweight": "packed as GPTQ or AWQ does it",
     "weight_packed": "packed as compressed-tensors does it",
@@ -39,7 +39,7 @@ def join_scales(tensors: Tensors, architecture: Mapping[str, Any]) -> None:
 
     Args:
         tensors: The tensors; changed in place.
-        architecture: What the configuration of the model says; see `architecture_of`.
+        architecture: Facts from the model's configuration; see `architecture_of`.
     """
     _leave_out_codes(tensors)
     join_packed(tensors)
@@ -131,7 +131,7 @@ def _scaled(
 def _block(
     weight: Values, scale: Values, end: str, architecture: Mapping[str, Any]
 ) -> tuple[int, int] | None:
-    """How many rows and columns share a number, as the format says it; None for whole ones."""
+    """Return how many rows and columns share a number in the format; None for whole ones."""
     (n, m), (s, t) = weight.shape, scale.shape
     if s in (1, n) and t in (1, m) and not end.endswith("inv"):
         return None

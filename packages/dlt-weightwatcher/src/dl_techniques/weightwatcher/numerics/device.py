@@ -1,4 +1,4 @@
-"""Eigenvalues on a device of whichever backend the caller has imported: none is imported here."""
+"""Eigenvalues on a device of a backend that the caller has imported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def solver_for(device: str) -> Solver:
         )
     try:
         return _SOLVERS[name](sys.modules[name], kind, int(index or 0))
-    # What a device is not there for is told in the words and the exceptions of each backend.
+    # Each backend has its own words and exceptions for a missing device.
     except Exception as error:
         raise ValueError(f"`device` is not there: {error}. Received: device={device!r}") from error
 

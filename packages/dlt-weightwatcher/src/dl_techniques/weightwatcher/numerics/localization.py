@@ -1,4 +1,4 @@
-"""How localised the right singular vectors are, in the bulk and in the tail."""
+"""Localisation of the right singular vectors, in the bulk and in the tail."""
 
 from __future__ import annotations
 

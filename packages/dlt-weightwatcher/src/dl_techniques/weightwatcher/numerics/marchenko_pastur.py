@@ -129,7 +129,7 @@ def simplex(cost: Callable[[float], float], start: float) -> float:
     `scipy.optimize.fmin` finds the same, but its import takes longer than all the fits of a model.
 
     Args:
-        cost: What to minimize.
+        cost: The function to minimize.
         start: Where to begin; the other point lies 5 % above.
 
     Returns:
@@ -151,7 +151,7 @@ def simplex(cost: Callable[[float], float], start: float) -> float:
             outside = moved[0] < bad[0]
             nearer = at(x + step / 2 if outside else x - step / 2)
             accepted = nearer[0] <= moved[0] if outside else nearer[0] < bad[0]
-            # What is not accepted shrinks the simplex, which in one dimension ends inside, too.
+            # A rejected point shrinks the simplex, which in one dimension ends inside, too.
             moved = nearer if accepted or not outside else at(x - step / 2)
         good, bad = sorted((good, moved), key=itemgetter(0))
     return good[1]

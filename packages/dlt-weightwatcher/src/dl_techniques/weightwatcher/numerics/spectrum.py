@@ -26,7 +26,7 @@ _RESOLUTION: Final = 1e-12
 
 
 class Counts(NamedTuple):
-    """What in a tensor is no number."""
+    """Counts of NaN and infinities in a tensor."""
 
     nan: int
     inf: int
@@ -117,7 +117,7 @@ def gram(matrix: Any, dtype: Any = np.float64, scale: float = 1.0) -> Array:
     Args:
         matrix: Two axes, in either orientation, possibly a memory map.
         dtype: In which to compute.
-        scale: What to divide the matrix by.
+        scale: Divisor of the matrix.
 
     Raises:
         NotFiniteError: If an entry is NaN or infinite.

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _Limit:
-    """How many workers compute, and what lifts the limit."""
+    """The number of workers, and the way to lift the limit."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

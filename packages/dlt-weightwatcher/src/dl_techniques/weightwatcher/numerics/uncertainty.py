@@ -1,4 +1,4 @@
-"""How far alpha can be trusted: bootstrap intervals and the goodness of fit.
+"""Uncertainty of alpha: bootstrap intervals and the goodness of fit.
 
 Both choose xmin anew for every replica. The usual sigma = (alpha - 1) / sqrt(tail) does not know
 that xmin was chosen, and on spectra that are no power laws it means nothing.
@@ -64,7 +64,7 @@ def least_tail(n: int, min_tail: int = 2) -> int:
 
     Args:
         n: Number of values.
-        min_tail: What the fit itself asks for.
+        min_tail: The minimum of the fit itself.
     """
     return max(min_tail, _LEAST_TAIL, math.ceil(_TAIL_SHARE * n))
 

@@ -1,4 +1,4 @@
-"""What an adapter_config.json says of the scale of low-rank updates."""
+"""Read the scale of low-rank updates from an adapter_config.json."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class AdapterConfig(NamedTuple):
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig | None:
-    """Read the configuration beside an adapter; nothing if there is none.
+    """Read the configuration beside an adapter; nothing without one.
 
     Args:
         folder: Where the adapter is.

@@ -1,4 +1,4 @@
-"""What a model's config.json says of the shapes and the order of its weights."""
+"""Read shapes and order of a model's weights from its config.json."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SWITCHES: Final = ("multi_query", "multi_query_attention", "new_decoder_archite
 
 
 def read_architecture(folder: Path) -> dict[str, Any]:
-    """Read what a config.json beside the weights says; nothing if there is none.
+    """Read the config.json beside the weights; nothing without one.
 
     Args:
         folder: Where the weights are.

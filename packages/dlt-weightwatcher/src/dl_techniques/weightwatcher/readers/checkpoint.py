@@ -1,4 +1,4 @@
-"""What of a checkpoint is the model: trainers store much beside it."""
+"""Find the model in a checkpoint: trainers store much beside it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tensors_of(content: Any, is_tensor: Callable[[Any], bool]) -> list[Found]:
     or the names of trainers; moving averages are left out where the weights themselves are there.
 
     Args:
-        content: What the file holds.
+        content: The file's content.
         is_tensor: Whether an item is a tensor.
     """
     found = [_inner_average(f) for f in _walk(content, "", "", is_tensor, 0)]
@@ -77,7 +77,7 @@ def _joined(name: str, key: Any) -> str:
 
 
 def _reason(key: str, value: Any, is_tensor: Callable[[Any], bool]) -> str:
-    """What the key of a part says; a tensor of a state dict may have any name."""
+    """Return the meaning of a part's key; a tensor of a state dict may have any name."""
     if is_tensor(value):
         return ""
     if _TRAINING.match(key):

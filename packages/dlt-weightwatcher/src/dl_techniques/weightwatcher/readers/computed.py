@@ -22,8 +22,8 @@ class LowRank:
     Args:
         left: Shape (out, r).
         right: Shape (r, in), or (r, in, *taps) for a convolution.
-        scaling: What to multiply by.
-        base: What it is added to.
+        scaling: The factor.
+        base: The summand.
         turned: Whether base and update are stored as (in, out).
     """
 
@@ -82,19 +82,19 @@ class LowRank:
         return self.scaling * left[rows].astype(np.float64), right[:, columns].astype(np.float64)
 
     def identity(self) -> Hashable:
-        """That of all parts."""
+        """Sum over all parts."""
         base = self.base.identity() if self.base else None
         return (self.left.identity(), self.right.identity(), self.scaling, base, self.turned)
 
     def fingerprint(self) -> str:
-        """That of all parts."""
+        """Sum over all parts."""
         parts = [p.fingerprint() for p in (self.left, self.right, self.base) if p is not None]
         return "/".join([*parts, str(self.scaling), str(self.turned)])
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a model changed: its values minus those of the model that it came from."""
+    """A model's changes: its values minus those of the model that it came from."""
 
     values: Values
     base: Values
@@ -124,11 +124,11 @@ class Difference:
         return first.astype(np.float64) - second.astype(np.float64)
 
     def identity(self) -> Hashable:
-        """That of both parts."""
+        """Sum over both parts."""
         return (self.values.identity(), self.base.identity())
 
     def fingerprint(self) -> str:
-        """That of both parts."""
+        """Sum over both parts."""
         return f"{self.values.fingerprint()}-{self.base.fingerprint()}"
 
 
@@ -159,11 +159,11 @@ class Leading:
         return block_of(self.values, slice(r0, r1), slice(c0, c1))
 
     def identity(self) -> Hashable:
-        """That of the whole, and the shape."""
+        """Return that of the whole, and the shape."""
         return (self.values.identity(), self.shape)
 
     def fingerprint(self) -> str:
-        """That of the whole, and the shape."""
+        """Return that of the whole, and the shape."""
         return f"{self.values.fingerprint()}[{self.shape}]"
 
 
@@ -202,11 +202,11 @@ class Computed:
         return self.read()[rows, columns]
 
     def identity(self) -> Hashable:
-        """That of the function and of all parts."""
+        """Sum over the function and all parts."""
         return (_name(self.function), tuple(part.identity() for part in self.parts))
 
     def fingerprint(self) -> str:
-        """That of the function and of all parts."""
+        """Sum over the function and all parts."""
         return "/".join([_name(self.function), *(part.fingerprint() for part in self.parts)])
 
 
@@ -255,9 +255,9 @@ class NormRatio:
         return found.reshape(self.shape)
 
     def identity(self) -> Hashable:
-        """That of both parts."""
+        """Sum over both parts."""
         return (self.magnitude.identity(), self.matrix.identity(), self.axis)
 
     def fingerprint(self) -> str:
-        """That of both parts."""
+        """Sum over both parts."""
         return f"{self.magnitude.fingerprint()}|{self.matrix.fingerprint()}|{self.axis}"

@@ -1,4 +1,4 @@
-"""Which files of a folder are the model, as hubs and trainers leave it.
+"""Find the model's files in a folder, as hubs and trainers leave it.
 
 The same weights may lie there in several formats, in shards with an index, beside adapters and
 beside what a trainer needs to go on.
@@ -52,7 +52,7 @@ def choose(folder: Path) -> Choice:
         folder: The folder.
 
     Raises:
-        SourceError: If there is none, if shards are missing, or if several may be meant.
+        SourceError: If no file is found, if shards are missing, or if several may be meant.
     """
     folder = _snapshot(folder)
     # Reading a pipe or a device would wait for ever.

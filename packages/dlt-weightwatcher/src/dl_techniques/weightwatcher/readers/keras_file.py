@@ -46,7 +46,7 @@ class _Dataset(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """What one HDF5 file holds."""
+    """The content of one HDF5 file."""
 
     datasets: list[_Dataset]
     names: dict[str, str]
@@ -247,7 +247,7 @@ def _readable(owner: str, names: Mapping[str, str]) -> str:
         if group in names:
             found.append(names[group])
         elif not names and parts[end - 1] not in {"layers", "vars"}:
-            # Files without names; with them, what has none is a list or a dictionary of layers.
+            # Files without names; with them, a nameless group is a list or a dictionary of layers.
             found.append(parts[end - 1])
     return "/".join(found)
 

@@ -1,4 +1,4 @@
-"""What Keras's files leave to be inferred: the class of a layer and the names of its weights."""
+"""Infer what Keras's files omit: the class of a layer and the names of its weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _VARIABLES: Final[dict[str, Sequence[str]]] = {
 
 
 class Facts(NamedTuple):
-    """What the configuration says about one layer."""
+    """The configuration's facts about one layer."""
 
     kind: str
     facts: dict[str, Any]
@@ -113,7 +113,7 @@ def class_of_group(group: str, shapes: Sequence[tuple[int, ...]]) -> str:
 
 
 def variable_name(kind: str, index: int, shapes: Sequence[tuple[int, ...]]) -> str:
-    """What a weight is called in its layer; its place where only the layer's code knows.
+    """Return a weight's name in its layer; its place where only the layer's code knows.
 
     Args:
         kind: The layer's class.

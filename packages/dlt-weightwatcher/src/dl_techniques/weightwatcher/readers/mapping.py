@@ -18,7 +18,7 @@ from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, 
 
 
 class AdapterFacts(NamedTuple):
-    """What is known of low-rank updates besides their factors."""
+    """Facts about low-rank updates besides their factors."""
 
     given: float | None = None
     """The scale that the caller gives."""
@@ -66,7 +66,7 @@ def read_mapping(
 
     Args:
         arrays: Name -> array, or pairs of both.
-        label: What to call the model.
+        label: The model's name.
         scaling: alpha / r of LoRA factors; 1 where nothing says it.
 
     Raises:
@@ -124,11 +124,11 @@ def from_values(
 
     Args:
         values: Name -> values.
-        label: What to call the model.
-        skipped: What was left out on the way.
-        adapter: What is known of low-rank updates besides their factors.
+        label: The model's name.
+        skipped: Tensors that were left out.
+        adapter: Facts about low-rank updates besides their factors.
         layout: The order of axes; by default guessed from each name.
-        architecture: What the configuration of the model says; see `architecture_of`.
+        architecture: Facts from the model's configuration; see `architecture_of`.
     """
     tensors = Tensors(dict(values))
     tensors.skipped += skipped

@@ -44,7 +44,7 @@ def of_few_bits(
     Args:
         codes: Shape (N, blocks, bytes of a block).
         scale: A number for each block.
-        zero: What stands for zero: packed as the codes, or in full; by default the middle.
+        zero: The codes of zero: packed as the codes, or in full; by default the middle.
         K: The inputs.
         N: The outputs.
         bits: Of each code.

@@ -30,14 +30,14 @@ from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, 
 
 # Input 1 is the kernel, 2 the recurrent kernel; both have an axis of directions first.
 _GATES: Final = {"LSTM": 4, "GRU": 3, "RNN": 1}
-# What hands a weight on unchanged, or turned: the node behind it is the one that uses it.
+# Nodes that pass a weight on, unchanged or transposed: the next node uses it.
 _PASSED_ON: Final = frozenset(
     {
         *("Cast", "CastLike", "DequantizeLinear", "Identity", "Transpose", "QuantizeLinear"),
         *("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Concat", "Slice", "Split"),
     }
 )
-# What takes masks, tables and numbers rather than weights.
+# Nodes that take masks, tables and numbers rather than weights.
 _ELEMENTWISE: Final = frozenset(
     {
         *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mod", "Clip"),
@@ -85,7 +85,7 @@ class _Reader:
     Args:
         folder: Where external data is.
         graph: The graph; those inside its nodes belong to it.
-        prefix: What to put before names.
+        prefix: Prefix of names.
     """
 
     def __init__(self, folder: Path, graph: Any, prefix: str = "") -> None:
@@ -113,7 +113,7 @@ class _Reader:
         self._multiplied_in_bits: set[str] = set()
 
     def read(self) -> tuple[list[Weight], list[Skipped]]:
-        """The weights, and what of the file is none."""
+        """Return the weights, and the rest of the file."""
         values: dict[str, Values] = {}
         skipped = [
             Skipped(t.values.name, tuple(t.dims), "sparse", "sparse tensors are not read")
@@ -138,7 +138,7 @@ class _Reader:
         return named, [entry._replace(path=f"{self._prefix}{entry.path}") for entry in skipped]
 
     def _is_literal(self, name: str, value: Values) -> bool:
-        """Whether a constant is a mask, a table or a number, which no layer multiplies by."""
+        """Return whether no layer multiplies by a constant: a mask, a table or a number."""
         if name.partition("[")[0] not in self._constants or len(value.shape) < 2:
             return False
         use = self._use(name)
@@ -252,7 +252,7 @@ class _Reader:
         return {name: joined[name] for name in values if name in joined}
 
     def _by_name(self, name: str) -> _Quantization:
-        """What onnxruntime's names say of a weight whose scale is multiplied to the output."""
+        """Return facts from onnxruntime's names: the weight's scale multiplies the output."""
         stem = name.removesuffix("_quantized")
         use = self._use(name)
         axis = 0 if use is not None and use.node.op_type == "ConvInteger" else -1
@@ -305,14 +305,14 @@ class _Reader:
 
 
 def _layout(node: Any) -> Layout:
-    """Whose order the axes have: ONNX has torch's kernels and Keras's matrices."""
+    """Return the library of the axes' order: ONNX has torch's kernels and Keras's matrices."""
     if node.op_type == "Gemm":
         return "torch" if _integer(node, "transB", 0) else "keras"
     return "torch" if "Conv" in node.op_type else "keras"
 
 
 class _Quantization(NamedTuple):
-    """What a node says of a quantized weight."""
+    """The facts of a node about a quantized weight."""
 
     weight: str
     scale: str

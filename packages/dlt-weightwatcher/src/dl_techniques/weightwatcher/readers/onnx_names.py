@@ -47,7 +47,7 @@ class Names:
         Args:
             name: Its name in the file.
             use: The node that multiplies by it.
-            variable: What the layer calls it.
+            variable: Its name in the layer.
         """
         if not _ANONYMOUS.match(name):
             return name

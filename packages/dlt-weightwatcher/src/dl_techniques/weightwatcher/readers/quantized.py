@@ -43,7 +43,7 @@ def scale_axes(kind: str, equation: Any, rank: int) -> tuple[int, ...] | None:
 
 
 def mode_of(config: Mapping[str, Any]) -> str | None:
-    """How a layer is quantized, from its configuration: `int8`, `int4/128`, `gptq/4/128`, ...
+    """Return a layer's quantization from its configuration: `int8`, `int4/128`, `gptq/4/128`, ...
 
     Args:
         config: The layer's own configuration.
@@ -68,8 +68,8 @@ def join_scale(
     Args:
         variables: In the order in which Keras stores them: the weight, the bias, the scale.
         kind: The class of the layer.
-        facts: What is known of the layer: `equation`, `quantization`.
-        skipped: What is left out is added to it.
+        facts: Facts of the layer: `equation`, `quantization`.
+        skipped: Receives the tensors that are left out.
     """
     weight, *others = variables
     mode = facts.get("quantization")
@@ -112,7 +112,7 @@ def _joined(weight: Values, scale: Values, axes: tuple[int, ...] | None) -> Scal
 
 
 def _is_int8(joined: Scaled) -> bool:
-    """Whether the numbers are Keras's int8: from -127 to 127, one of which each channel reaches.
+    """Return whether the numbers are Keras's int8: each channel reaches -127 or 127.
 
     Two numbers of four bits in each byte may have the same shape, and a scale of the same shape.
     """

@@ -26,8 +26,8 @@ class Scaled:
         axes: The axes of the values along which the scale runs, in its order; by default it has
             the axes of the values.
         blocks: How many values along each axis share a scale; the last block may be cut.
-        zero: What stands for zero, laid out as the scale.
-        factor: What to multiply by besides.
+        zero: The code of zero, laid out as the scale.
+        factor: A further factor.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -98,19 +98,19 @@ class Scaled:
         return found
 
     def identity(self) -> Hashable:
-        """That of all parts."""
+        """Sum over all parts."""
         zero = self.zero.identity() if self.zero is not None else None
         how = (self.divide, self.axes, self.blocks, self.factor)
         return (self.values.identity(), self.scale.identity(), zero, how)
 
     def fingerprint(self) -> str:
-        """That of all parts."""
+        """Sum over all parts."""
         parts = [p.fingerprint() for p in (self.values, self.scale, self.zero) if p is not None]
         return "/".join([*parts, str((self.divide, self.axes, self.blocks, self.factor))])
 
 
 class Layout(NamedTuple):
-    """How a scale is turned into an array that stands beside the values."""
+    """Transform of a scale into an array that stands beside the values."""
 
     reshape: tuple[int, ...]
     transpose: tuple[int, ...]

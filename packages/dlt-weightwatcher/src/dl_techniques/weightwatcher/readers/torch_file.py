@@ -100,7 +100,7 @@ def _stream(path: Path) -> Any:
         try:
             known = _Unpickler(file, storage).load() == _MAGIC
             known = known and _Unpickler(file, storage).load() == _PROTOCOL
-        # Whatever it is, it is no stream of PyTorch's.
+        # It is not a stream of PyTorch's.
         except Exception:
             known = False
         if not known:

@@ -205,7 +205,7 @@ def _bytes(*arguments: Any) -> bytearray:
 
 
 def _mark(*_: Any) -> None:
-    """What is no tensor and says nothing about one."""
+    """Values that are not tensors and do not describe one."""
 
 
 ALLOWED: Final[dict[tuple[str, str], Any]] = {

@@ -1,4 +1,4 @@
-"""Where the numbers of one weight are, and how to get them when they are wanted.
+"""The place of one weight's numbers, and their lazy reading.
 
 Every kind of values has a shape, a dtype name, `read()` for the array (a memory map where the
 file allows one) and `identity()`, equal for two that are surely the same storage.
@@ -50,7 +50,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
         name: Such as `float32`, `bfloat16`, `float8_e4m3fn`.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If it is absent.
     """
     try:
         return np.dtype(name)

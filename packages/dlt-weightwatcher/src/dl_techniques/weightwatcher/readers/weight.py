@@ -22,8 +22,8 @@ class Weight:
         layer: The name of the layer that owns it.
         kind: The class of that layer, empty where nothing says it.
         layout: Whose order the axes have: `keras` (taps, in, out) or `torch` (out, in, taps).
-        facts: What else is known of the layer: `equation`, `groups`, `architecture`.
-        note: What to say of it in its rows.
+        facts: Further facts of the layer: `equation`, `groups`, `architecture`.
+        note: Remark for its rows.
     """
 
     path: str

@@ -195,7 +195,7 @@ def shown(name: str) -> str:
     """A name in letters that the pictures' font has; a question mark for any other.
 
     Args:
-        name: What somebody else has called something.
+        name: A name from untrusted data.
     """
     from matplotlib.font_manager import FontProperties, findfont, get_font
 

@@ -1,4 +1,4 @@
-"""What the samples of a batch have to do with each other."""
+"""Independence of the samples of a batch."""
 
 from __future__ import annotations
 

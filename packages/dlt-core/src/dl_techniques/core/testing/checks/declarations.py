@@ -1,4 +1,4 @@
-"""How a component is registered, and what its source imports."""
+"""Registration of a component, and the imports of its source."""
 
 from __future__ import annotations
 

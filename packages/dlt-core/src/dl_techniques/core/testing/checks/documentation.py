@@ -1,4 +1,4 @@
-"""What a reader of the docstring needs."""
+"""Sections, arguments and examples of the docstring."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def documented_example(subject: Subject) -> None:
 
 @functools.cache
 def _run_examples(cls: Any) -> tuple[int, str]:
-    """How many statements were run, and what differed; once a class, whatever its examples."""
+    """Return the number of statements and the differences; once a class, for all examples."""
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(verbose=False)
     report: list[str] = []
     for test in finder.find(cls, cls.__name__, sys.modules[cls.__module__], globs={}):

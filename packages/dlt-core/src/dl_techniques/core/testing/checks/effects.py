@@ -1,4 +1,4 @@
-"""What a component must leave alone."""
+"""Side effects on settings, files, memory and imports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextlib.contextmanager
 def _watched() -> Iterator[list[str]]:
-    """What happens to files, sockets and processes meanwhile."""
+    """Record the use of files, sockets and processes meanwhile."""
     global _installed  # noqa: PLW0603  # an audit hook cannot be removed: one serves for all
     if not _installed:
         sys.addaudithook(_audit)
@@ -85,7 +85,7 @@ def no_side_effects(subject: Subject) -> None:
 
 @check()
 def calls_are_forgotten(subject: Subject) -> None:
-    """What goes in and comes out of a call is released: no call adds to what is kept."""
+    """Inputs and outputs of a call are released: no call makes the component keep more."""
     instance = subject.make_like_built()
     sizes, tensors = [], []
     for _ in range(_CALLS):

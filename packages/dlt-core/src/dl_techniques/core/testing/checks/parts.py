@@ -47,7 +47,7 @@ def loss_is_a_finite_scalar(subject: Subject) -> None:
 
 @check(kinds=("loss",))
 def loss_weights(subject: Subject) -> None:
-    """A sample of weight zero counts as absent, and equal weights count as none."""
+    """A sample of weight zero counts as absent, and equal weights change nothing."""
     y_true, y_pred = _pair(subject)
     loss = subject.create(reduction="sum")
     ones = np.ones(len(y_true), "float32")

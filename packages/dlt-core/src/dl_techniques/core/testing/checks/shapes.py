@@ -49,7 +49,7 @@ def output_shape(subject: Subject) -> None:
 
 
 def _claimed_shapes(subject: Subject, *, unknown: bool) -> Any:
-    """What `compute_output_shape` says, called as Keras calls it."""
+    """Return the answer of `compute_output_shape`, called as Keras calls it."""
     function = subject.built.compute_output_shape
     shapes: dict[Any, Shape] = {key: spec.shape for key, spec in subject.specs.items()}
     if unknown:
