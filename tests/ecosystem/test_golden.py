@@ -57,7 +57,7 @@ def test_every_component_of_a_release_is_still_known(archive: Path, tmp_path: Pa
     assert len(files) >= 83
 
 
-def test_an_archived_file_gives_what_it_gave(tmp_path: Path) -> None:
+def test_an_archived_file_gives_its_recorded_outputs(tmp_path: Path) -> None:
     with zipfile.ZipFile(ARCHIVES[0]) as opened:
         for suffix in (".keras", ".npz"):
             opened.extract(f"dl_techniques.RMSNorm-axes_unit_offset{suffix}", tmp_path)
@@ -95,7 +95,7 @@ def test_a_number_that_differs_is_found(dense: Path, what: str) -> None:
 
 @pytest.mark.parametrize("what", ["output 0", "gradient 0"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_is_found(dense: Path, what: str, value: float) -> None:
+def test_values_that_are_not_finite_are_found(dense: Path, what: str, value: float) -> None:
     tamper(dense, what, lambda array: np.full_like(array, value))
     with pytest.raises(AssertionError, match="differ"):
         verify_golden(dense)

@@ -39,7 +39,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return made
 
 
-def test_all_are_refused_and_none_runs(results: dict[str, Any]) -> None:
+def test_all_attacks_are_refused_and_run_nothing(results: dict[str, Any]) -> None:
     process = results["process"]
     others = {
         a.name: results[a.name] for a in IN_PROCESS if results[a.name]["outcome"] != "refused"

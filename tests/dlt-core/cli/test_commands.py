@@ -34,7 +34,7 @@ def test_list_imports_neither_keras_nor_a_backend_nor_a_plugin():
     assert "dl_techniques>RMSNorm" in out
 
 
-def test_a_pipe_gets_whole_lines_whatever_columns_says():
+def test_a_pipe_gets_whole_lines_despite_columns():
     command = [sys.executable, "-m", "dl_techniques.core.cli", "list", "--kind", "layer"]
     environment = {**os.environ, "COLUMNS": "40"}
     child = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -120,7 +120,7 @@ def test_info_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("name", ["RMSNorm", "GLUFFN", "DropPath", "CBAM"])
-def test_info_says_what_the_class_says(name, capsys):
+def test_info_shows_signature_and_docstring(name, capsys):
     import inspect
 
     pytest.importorskip("keras")
@@ -225,7 +225,7 @@ class Heir(Base):
 '''
 
 
-def test_info_merges_what_a_base_says(site, capsys):
+def test_info_merges_the_documentation_of_bases(site, capsys):
     record = {"id": "acme_heir>Heir", "kind": "layer", "object": "acme_heir.heir:Heir"}
     site.install("acme_heir", components=[{**record, "summary": "x"}], heir=INHERITED)
     assert main(["info", "acme_heir>Heir", "--json"]) == 0
@@ -306,7 +306,7 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
         (["conformence", "x"], "conformance"),
     ],
 )
-def test_what_was_meant(arguments, meant, capsys):
+def test_suggestions_for_a_mistyped_word(arguments, meant, capsys):
     assert main(arguments) == 2
     assert f"Did you mean '{meant}'?" in capsys.readouterr().err
 

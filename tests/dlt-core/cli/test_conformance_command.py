@@ -73,7 +73,7 @@ def test_one_component_and_one_check_can_be_chosen(site, capsys):
     assert out.endswith("1 component(s), 1 checks, 0 failures, 0 could not be checked\n")
 
 
-def test_failures_and_what_cannot_be_checked_are_exit_code_1(site, capsys):
+def test_failures_and_unchecked_components_are_exit_code_1(site, capsys):
     install(
         site,
         "acme_bad",

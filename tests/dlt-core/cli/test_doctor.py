@@ -142,7 +142,7 @@ def test_a_time_limit_is_a_positive_number(seconds, capsys):
     assert "--timeout" in capsys.readouterr().err
 
 
-def test_what_a_child_started_ends_with_it(site, tmp_path):
+def test_grandchildren_end_with_the_child(site, tmp_path):
     marker = tmp_path / "marker"
     site.install(
         "acme_parent",
@@ -169,7 +169,7 @@ def test_what_a_child_started_ends_with_it(site, tmp_path):
         ({}, {}, "the backend tensorflow (the default of Keras)"),
     ],
 )
-def test_what_is_missing_is_said_with_its_remedy(
+def test_missing_packages_are_reported_with_the_remedy(
     versions, environment, said, monkeypatch, tmp_path
 ):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)

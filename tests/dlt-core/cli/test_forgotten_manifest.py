@@ -71,7 +71,7 @@ def test_conformance_names_the_command(editable, target, capsys):
     assert WRITE in error
 
 
-def test_what_was_renamed_names_the_command(editable, capsys):
+def test_a_renamed_component_names_the_command(editable, capsys):
     source = editable / "gate.py"
     source.write_text(source.read_text().replace("class Gate", "class Portal"))
     with pytest.raises(ComponentImportError, match=WRITE):

@@ -17,7 +17,7 @@ from dl_techniques.core.project.scaffold import KINDS, create_plugin, package_of
 from dl_techniques.core.project.scan import Package, generate
 
 
-def test_kinds_cover_what_a_user_would_publish():
+def test_templates_cover_the_published_kinds():
     assert {"layer", "loss", "metric", "model", "callback", "function"} <= set(KINDS)
     assert len(KINDS) >= 10
 

@@ -137,7 +137,7 @@ def test_changes_survive(make, change, tmp_path):
     np.testing.assert_allclose(*outputs, atol=1e-6)
 
 
-def test_what_was_not_changed_is_not_stored():
+def test_unchanged_parts_are_not_stored():
     layer = Block()
     layer.build((None, 3))
     assert "parts" not in layer.get_build_config()
@@ -165,7 +165,7 @@ def test_a_file_without_changes_loads_as_before():
         ({"first": {"lora_rank": True}}, "`lora_rank` must be"),
     ],
 )
-def test_what_a_file_asks_is_checked(parts, says):
+def test_the_changes_in_a_file_are_checked(parts, says):
     layer = Block()
     layer.build((None, 3))
     with pytest.raises(ValueError, match=says):

@@ -80,7 +80,7 @@ def declare_function(kind, name="numbers", identifier="contract>numbers"):
     return component(identifier, kind=kind)(function)
 
 
-def test_what_no_model_holds_waits_for_keras(monkeypatch):
+def test_analyzers_and_datasets_wait_for_keras(monkeypatch):
     with monkeypatch.context() as without:
         without.delitem(sys.modules, "keras")
         declare_function("dataset")
@@ -99,7 +99,7 @@ def test_what_no_model_holds_waits_for_keras(monkeypatch):
         declare_function("layer", "taken", "contract>free")
 
 
-def test_what_no_model_holds_is_declared_without_keras():
+def test_analyzers_and_datasets_are_declared_without_keras():
     script = (
         "import sys; from dl_techniques.core import component\n"
         "@component('contract>numbers', kind='dataset')\n"

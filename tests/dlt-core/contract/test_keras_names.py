@@ -70,7 +70,7 @@ class Chooser(Model):
 
 @pytest.mark.parametrize("cls", [Reader, LongReader])
 @pytest.mark.parametrize("given", [{}, {"path": "b.txt"}, {"inputs": 5, "loss": ("mae", "mse")}])
-def test_what_was_given_is_stored(cls, given):
+def test_given_arguments_are_stored(cls, given):
     layer = cls(**given)
     expected = {"path": "a.txt", "inputs": 2, "loss": (), **given}
     layer(np.ones((1, 2), "float32"))
@@ -126,7 +126,7 @@ def test_autocast_is_stored_where_it_was_given():
 
 
 @pytest.mark.parametrize("base", [Initializer, Regularizer])
-def test_a_constructor_that_is_none_takes_no_arguments(base):
+def test_a_class_without_constructor_takes_no_arguments(base):
     class Plain(base):
         """Nothing."""
 

@@ -72,7 +72,7 @@ def test_the_nearest_names(site: Any) -> None:
         registry.find(gate, kind="loss")
 
 
-def test_what_to_install() -> None:
+def test_an_unknown_component_names_its_distribution() -> None:
     registry = Registry([])
     for text in ("dl_techniques>TiRex", "TiRex"):
         with pytest.raises(UnknownComponent) as refusal:
@@ -120,7 +120,7 @@ def test_owners_agree_with_the_manifests_of_this_workspace() -> None:
     assert not missing, "dl-techniques manifest write"
 
 
-def test_what_is_installed_later_is_found(site: Any) -> None:
+def test_a_later_installation_is_found(site: Any) -> None:
     registry = site.registry()
     with pytest.raises(UnknownComponent):
         registry.find(f"{site.name('late')}>Gate")
@@ -133,7 +133,7 @@ def test_what_is_installed_later_is_found(site: Any) -> None:
         registry.find(late)
 
 
-def test_what_no_clock_shows_is_found(site: Any) -> None:
+def test_a_change_within_one_tick_of_the_clock_is_found(site: Any) -> None:
     """Nothing negative is kept, even if no folder seems to have changed."""
     registry = site.registry()
     times = site.folder.stat()

@@ -95,7 +95,7 @@ def test_order_decides_nothing() -> None:
     assert len(results) == 1
 
 
-def test_a_kind_narrows_what_answers() -> None:
+def test_a_kind_narrows_the_matches() -> None:
     claims = claim([entry("a>X"), entry("b>X", "two", kind="loss")])
     assert len(claims.matches("X")) == 2
     assert [e.id for e in claims.matches("X", "loss")] == ["b>X"]

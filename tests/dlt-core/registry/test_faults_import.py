@@ -31,7 +31,7 @@ IMPORTS = {
 
 
 @pytest.mark.parametrize("case", IMPORTS)
-def test_whatever_an_import_raises_is_one_error(site: Any, tools: Any, case: str) -> None:
+def test_any_exception_of_an_import_is_one_error(site: Any, tools: Any, case: str) -> None:
     healthy = site.healthy()
     source, cause = IMPORTS[case]
     broken = site.healthy("broken")

@@ -61,7 +61,7 @@ def test_a_fault_that_leaves_the_component_usable(
 
 
 @pytest.mark.parametrize("number", ["schema", "contract"])
-def test_what_a_later_core_wrote_is_listed_but_not_resolved(
+def test_components_for_a_later_core_are_listed_but_not_resolved(
     site: Any, tools: Any, number: str
 ) -> None:
     broken = tools.Broken(site)
@@ -117,7 +117,7 @@ def test_a_distribution_that_is_installed_twice(
     assert f"version {second} in {other.folder}" in problem.message
 
 
-def test_what_is_installed_twice_harmlessly_is_no_problem(
+def test_a_harmless_second_metadata_folder_is_no_problem(
     site: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tools.Broken(site)

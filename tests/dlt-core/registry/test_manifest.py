@@ -186,7 +186,7 @@ records = st.builds(
 
 @given(st.lists(records, max_size=5))
 @settings(max_examples=50, deadline=None)
-def test_whatever_is_written_is_read_back(components: list[Entry]) -> None:
+def test_a_written_manifest_is_read_back(components: list[Entry]) -> None:
     written = Manifest("acme", "acme.layers", tuple(components))
     parsed = parse(written.to_json().encode())
     assert parsed.faults == ()

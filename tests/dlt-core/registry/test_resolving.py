@@ -152,7 +152,7 @@ def test_configurations(scale: str) -> None:
     assert resolve({"class_name": "silu"}, kind="activation") is keras.activations.silu
 
 
-def test_a_configuration_imports_what_it_names(scale: str, site: Any) -> None:
+def test_a_configuration_imports_its_component(scale: str, site: Any) -> None:
     """In a fresh process nothing is registered yet: the registry brings it."""
     name = scale.partition(">")[2]
     config = {
@@ -224,7 +224,7 @@ def test_refusals_name_the_argument(given: Any, error: type[Exception], word: st
     assert word in str(refusal.value)
 
 
-def test_what_is_wrong_with_the_call_itself() -> None:
+def test_invalid_arguments_of_the_call() -> None:
     with pytest.raises(ValueError, match="`kind` must be one of layer"):
         resolve("x", kind="spell")
     with pytest.raises(ValueError, match="`layer` must be"):

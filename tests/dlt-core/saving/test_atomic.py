@@ -97,20 +97,20 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["missing", "file"])
-def test_a_folder_that_is_none_is_named(place: str, tmp_path: Path) -> None:
+def test_a_path_below_a_file_is_named(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match=rf"model\.keras cannot be .*{place} is no folder"):
         write(tmp_path / place / "model.keras")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_does_not_overwrite_unless_told(target: Path) -> None:
+def test_does_not_overwrite_by_default(target: Path) -> None:
     with pytest.raises(FileExistsError):
         write(target, overwrite=False)
     assert_clean(target, OLD)
 
 
-def test_does_not_overwrite_what_came_meanwhile(tmp_path: Path) -> None:
+def test_does_not_overwrite_a_file_that_came_meanwhile(tmp_path: Path) -> None:
     target = tmp_path / "model.keras"
 
     def race() -> None:
@@ -226,7 +226,7 @@ def dying_writer(target: Path) -> Path:
     return Path(done.stdout.strip())
 
 
-def test_what_a_killed_writer_left_is_gone_after_the_next(target: Path) -> None:
+def test_the_next_writer_removes_files_of_a_killed_one(target: Path) -> None:
     left = dying_writer(target)
     assert left.is_dir()
     assert target.read_bytes() == OLD

@@ -109,7 +109,7 @@ def test_the_fuzzer_sees_every_fault(fault: Callable[[], None], says: str) -> No
     assert outcome.counts["fine"] >= 16
 
 
-def test_what_distributions_say_of_themselves() -> None:
+def test_damaged_distributions() -> None:
     report = fuzz("--count", "900", script="fuzz_plugins.py")
     assert report["violations"] == []
     assert report["slowest"] < 5  # of the processor: a bound against hanging
@@ -120,7 +120,7 @@ def test_what_distributions_say_of_themselves() -> None:
     assert counts["metadata: listed"] > 20
 
 
-def test_the_loader_on_what_the_reader_accepts() -> None:
+def test_the_loader_on_files_that_the_reader_accepts() -> None:
     kinds = ("--kind", "config", "--kind", "weights", "--kind", "state")
     report = fuzz("--count", "300", "--start", "1000000", *kinds, "--load")
     assert report["violations"] == []

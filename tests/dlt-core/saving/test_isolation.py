@@ -137,7 +137,7 @@ def test_inspect_says_why_it_cannot_be_rebuilt(
     assert "cannot rebuild" in answer["rebuild"]["message"]
 
 
-def test_inspect_does_not_rebuild_what_is_refused(
+def test_inspect_does_not_rebuild_refused_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = Forge(weights=b"none").write(tmp_path / "model.keras")

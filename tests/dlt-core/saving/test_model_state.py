@@ -162,7 +162,7 @@ def test_the_state_of_another_model_is_refused(layers):
         restore(make(), parse({"format": 1, "layers": layers}, "the file"))
 
 
-def test_differences_are_told_by_layer():
+def test_differences_are_reported_by_layer():
     def pair(change):
         model, again = make(), make()
         change(model)
@@ -202,7 +202,7 @@ def test_a_layer_that_is_not_shared_any_more_is_named():
     assert "comes back shared with" in text
 
 
-def test_what_is_missing_and_what_is_new_is_named():
+def test_missing_and_new_state_is_named():
     inputs = keras.Input((8,))
     small, large = (
         keras.Sequential([keras.Input((8,)), *(keras.layers.Dense(8) for _ in range(n))])

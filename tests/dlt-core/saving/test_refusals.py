@@ -318,7 +318,7 @@ def test_a_function_that_the_caller_gives(tmp_path: Path) -> None:
     assert again.layers[0].activation is twice
 
 
-def test_what_has_no_configuration_is_left_alone() -> None:
+def test_parts_without_configuration_are_left_alone() -> None:
     from dl_techniques.core.files import keras_versions as compatibility
     from dl_techniques.core.files.config_walk import Builtin
 

@@ -240,7 +240,7 @@ def test_an_undeclared_object_is_an_error_when_saving(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_the_caller_may_provide_what_is_not_declared(tmp_path: Path) -> None:
+def test_the_caller_may_provide_undeclared_objects(tmp_path: Path) -> None:
     class Plain(keras.layers.Dense):  # type: ignore[misc]  # Keras ships no types
         pass
 
@@ -273,7 +273,7 @@ def test_assets_come_back(tmp_path: Path) -> None:
     assert loaded.layers[-1].get_vocabulary() == ["[UNK]", "b", "a"]
 
 
-def test_what_only_this_program_declares_comes_back_in_it(tmp_path: Path) -> None:
+def test_components_of_this_program_come_back_in_it(tmp_path: Path) -> None:
     @component("saving_test>Local", kind="layer", aliases=("saving_test>Former",))
     class Local(Layer):
         def call(self, inputs: Any) -> Any:

@@ -125,7 +125,7 @@ def test_writing_is_deterministic_and_a_stub_without_components_goes_away(projec
         ('"acme>OldGate"', '"acme>Gate"', r"gate\.py:6: `aliases` must be distinct"),
     ],
 )
-def test_what_cannot_be_read_names_file_and_line(project, old, new, message):
+def test_unreadable_declarations_name_file_and_line(project, old, new, message):
     file = project / "src" / "acme" / "gates" / "gate.py"
     text = file.read_text()
     assert old in text
@@ -294,7 +294,7 @@ def test_missing_projects_are_a_users_mistake(tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_lazy_package_exports_what_the_stub_says(project, importable):
+def test_the_lazy_package_exports_the_names_of_the_stub(project, importable):
     file = project / "src" / "acme" / "gates" / "gate.py"
     file.write_text(
         file.read_text()

@@ -22,7 +22,7 @@ CROP = Example(keras.layers.RandomCrop, {"height": 2, "width": 2}, TensorSpec((2
 EIGHT = ["config_round_trip", "output_shape", "gradients_live"]
 
 
-def test_the_table_holds_what_the_contract_asks():
+def test_the_table_holds_the_checks_of_the_contract():
     assert len(CHECKS) >= 50
     assert {check.level for check in CHECKS.values()} == {"must", "may"}
     assert all(check.summary.endswith(".") for check in CHECKS.values())
@@ -49,7 +49,7 @@ def test_failures_are_raised_with_the_results():
     assert "FAILED output_shape" in report.summary()
 
 
-def test_what_needs_a_failed_step_is_skipped_and_one_cause_is_told_once():
+def test_checks_after_a_failed_step_are_skipped_and_its_cause_is_reported_once():
     @component("machinery>Broken", kind="layer")
     class Broken(Layer):
         def build(self, input_shape):
@@ -113,7 +113,7 @@ def test_unknown_checks_and_empty_runs_are_errors():
         parametrize_with_checks("no-such-distribution")
 
 
-def test_what_does_not_apply_is_counted_with_its_reason():
+def test_inapplicable_checks_are_counted_with_their_reason():
     report = check_component(DENSE, only=["masks", "stochastic_contract"])
     assert {result.status for result in report} == {"not_applicable"}
     assert all(result.message for result in report)

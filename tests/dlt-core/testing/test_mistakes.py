@@ -49,7 +49,7 @@ def test_the_generated_layer_has_no_mistake(generated):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_told_first(generated, name, capsys):
+def test_a_mistake_is_reported_first(generated, name, capsys):
     mistake = MISTAKES[name]
     if mistake.backends and keras.backend.backend() not in mistake.backends:
         pytest.skip(f"shows on {mistake.backends} only")

@@ -90,7 +90,7 @@ def test_given_positions_are_those_of_all_tokens():
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])
-def test_a_window_hides_what_is_further_away(window):
+def test_a_window_hides_distant_tokens(window):
     layer = GroupQueryAttention(2, 1, sliding_window=window)
     x = draw(1, 6, 4)
     distance = np.arange(6)[:, None] - np.arange(6)[None]

@@ -238,7 +238,7 @@ def test_padding_says_nothing(mode):
 
 
 @pytest.mark.parametrize("mode", ["embedded_gaussian", "dot_product"])
-def test_sub_sampling_pools_what_is_attended_to(mode):
+def test_sub_sampling_pools_keys_and_values(mode):
     x = draw(1, 4, 6, 4)
     layer = randomized(NonLocalAttention(mode=mode, sub_sample=True, norm="none"), x.shape)
     pooled = x.reshape(1, 2, 2, 3, 2, 4).max((2, 4)).repeat(2, 1).repeat(2, 2)

@@ -67,7 +67,7 @@ def test_float16_of_large_scale_is_squashed():
     np.testing.assert_allclose(v, squashed(s, -1), atol=1e-3)
 
 
-def test_what_a_mask_hides_does_not_count_in_a_length_over_its_axis():
+def test_masked_positions_do_not_count_in_a_length():
     s = draw(2, 4, 3)
     mask = np.array([[True, True, True, False], [True, False, True, True]])
     v = ops.convert_to_numpy(SquashLayer(axis=1)(s, mask=mask))

@@ -72,7 +72,7 @@ def test_independent_channels_share_the_projection():
 
 
 @pytest.mark.parametrize("hidden_dim", [None, 7])
-def test_missing_values_are_zeros_that_are_told_apart(hidden_dim):
+def test_missing_values_differ_from_zeros(hidden_dim):
     x = draw(2, 7, 1)
     x[0, 3] = np.nan
     layer = PatchEmbedding1d(4, 5, missing_value_mask=True, hidden_dim=hidden_dim)

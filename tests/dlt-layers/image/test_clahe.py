@@ -94,7 +94,7 @@ def test_sizes_that_are_not_known_in_advance():
         assert np.abs(model.predict(x, verbose=0) - expected).max() <= 1
 
 
-def test_what_is_not_a_number_stays_so():
+def test_nan_stays_nan():
     x = greys(1, 8, 8, 1)
     x[0, 3, 4] = np.nan
     y = equalized(CLAHE(tile_size=4), x)

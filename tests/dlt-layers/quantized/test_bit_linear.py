@@ -154,7 +154,7 @@ def test_packed_weights_come_back(rows):
     np.testing.assert_array_equal(unpack_ternary(packed, rows), weights)
 
 
-def test_packing_refuses_what_is_not_ternary():
+def test_packing_refuses_values_that_are_not_ternary():
     with pytest.raises(ValueError, match="weights"):
         pack_ternary([[2, 0]])
     with pytest.raises(ValueError, match="rows"):

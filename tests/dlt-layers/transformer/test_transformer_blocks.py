@@ -435,7 +435,7 @@ def test_vision_transformer_equals_torch_with_masks(position, agree):
 
 
 @pytest.mark.parametrize("block_type", ["lstm", "transformer", "mixed"])
-def test_padding_behind_does_not_change_what_is_real(block_type):
+def test_trailing_padding_does_not_change_real_tokens(block_type):
     x = draw(2, 6, 6)
     block = randomized(MixedSequentialBlock(6, 2, 3, 6, block_type), x.shape)
     real = np.arange(6)[None] < np.array([[4], [4]])

@@ -79,6 +79,6 @@ def test_it_works_in_compile():
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3,), (2, 3, 3)])
-def test_what_is_not_square_is_refused(shape):
+def test_a_matrix_that_is_not_square_is_refused(shape):
     with pytest.raises(ValueError, match="square"):
         accuracy(np.zeros(shape))

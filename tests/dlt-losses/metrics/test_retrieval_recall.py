@@ -150,6 +150,6 @@ def test_tensors_of_the_backend_in_any_float_dtype_are_taken():
         ("img_of_txt", (np.eye(3), np.eye(3), 1, [0.0, 1.0, 2.0])),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(argument, arguments):
+def test_shapes_that_do_not_fit_are_refused_by_name(argument, arguments):
     with pytest.raises(ValueError, match=argument):
         retrieval_recall(*arguments)

@@ -247,7 +247,7 @@ def test_keras_files(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["gone.npz", "text.txt", "folder.npz"])
-def test_what_cannot_be_opened(tmp_path, name):
+def test_unreadable_files(tmp_path, name):
     (tmp_path / "text.txt").write_text("x")
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(W.UnreadableFile):

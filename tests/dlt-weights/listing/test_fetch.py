@@ -112,7 +112,9 @@ def test_the_hubs_own_cache_is_used(entry, tmp_path, no_sockets):
 
 
 @pytest.mark.parametrize("variable", ["DL_TECHNIQUES_OFFLINE", "HF_HUB_OFFLINE"])
-def test_offline_says_what_is_missing_and_opens_no_socket(entry, monkeypatch, no_sockets, variable):
+def test_offline_names_the_missing_file_and_opens_no_socket(
+    entry, monkeypatch, no_sockets, variable
+):
     monkeypatch.setenv(variable, "1")
     with pytest.raises(W.WeightsUnavailable) as caught:
         W.fetch(entry())

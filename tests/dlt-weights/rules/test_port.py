@@ -80,7 +80,7 @@ def test_port(plugin, arrays, tmp_path, capsys):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def test_port_says_what_does_not_fit_and_writes_nothing(plugin, arrays, tmp_path, capsys):
+def test_port_reports_mismatches_and_writes_nothing(plugin, arrays, tmp_path, capsys):
     source, target = tmp_path / "source.npz", tmp_path / "net.keras"
     np.savez(source, **arrays)
     report = tmp_path / "report.json"

@@ -122,7 +122,7 @@ def torch_forward(arrays, x):
     return f.linear(y, a["head.weight"], a["head.bias"]).numpy()
 
 
-def test_every_kind_of_layer_computes_what_torch_computes(net, arrays):
+def test_every_kind_of_layer_equals_torch(net, arrays):
     report = W.load(net, arrays, RULES)
     assert report.fits
     assert not report.casts
@@ -133,7 +133,7 @@ def test_every_kind_of_layer_computes_what_torch_computes(net, arrays):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
-def test_what_was_loaded_is_exported_byte_by_byte(net, arrays, tmp_path, suffix):
+def test_loaded_weights_are_exported_byte_by_byte(net, arrays, tmp_path, suffix):
     W.load(net, arrays, RULES)
     W.export(net, tmp_path / f"m{suffix}", RULES)
     back = W.open(tmp_path / f"m{suffix}")
@@ -194,7 +194,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_does_not_fit_is_named_and_changes_nothing(net, arrays, name):
+def test_mismatches_are_named_and_change_nothing(net, arrays, name):
     change, text = BROKEN[name]
     before = numbers(net)
     change(arrays)

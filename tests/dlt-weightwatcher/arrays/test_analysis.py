@@ -136,7 +136,7 @@ def test_compat_refuses_options_that_would_not_act(heavy):
         analyze_model({"w": heavy}, compat="weightwatcher", min_tail=10)
 
 
-def test_filters_account_for_what_they_leave_out(weights):
+def test_filters_report_skipped_weights(weights):
     def names(**options):
         result = analyze_model(weights, n_jobs=1, **options)
         assert len(result) + len(result.skipped) == len(weights)
@@ -268,7 +268,7 @@ def test_nothing_breaks_an_analysis_and_nothing_is_dropped(hostile, options):
     repr(result)
 
 
-def test_what_is_extreme_has_a_page(hostile):
+def test_extreme_matrices_have_a_page(hostile):
     assert "huge_float64" in analyze_model(hostile, n_jobs=1, xmax=3).to_html()
 
 
@@ -417,7 +417,7 @@ def test_weights_whose_squares_vanish_are_not_called_zero(size):
     assert row["alpha"] == pytest.approx(analyze_model({"w": weights}, n_jobs=1)[0]["alpha"], 1e-9)
 
 
-def test_what_a_mask_hides_is_not_made_up(weights):
+def test_masked_values_are_not_invented(weights):
     hidden = np.ma.masked_greater(weights["dense"], 0)
     whole = np.ma.array(weights["dense"])
     result = analyze_model({"hidden": hidden, "whole": whole}, n_jobs=1)
@@ -509,7 +509,7 @@ def test_a_saved_analysis_of_a_file_is_resumed(weights, tmp_path):
     assert len(done) == 3
 
 
-def test_a_folder_holds_what_was_saved_last_only(weights, tmp_path):
+def test_a_folder_holds_the_last_result_only(weights, tmp_path):
     analyze_model(weights, n_jobs=1).save(tmp_path)
     other = analyze_model({"dense": weights["square"]}, n_jobs=1)
     other.save(tmp_path)

@@ -72,7 +72,7 @@ def test_mistakes_are_named(model, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--html", "--json", "--csv"])
-def test_a_file_that_could_not_be_written_is_told_before_the_analysis(option, tmp_path):
+def test_an_unwritable_file_fails_before_the_analysis(option, tmp_path):
     from dl_techniques.core.cli.output import UserError
 
     # There is no such model: that would be the complaint if it were looked for first.
@@ -83,7 +83,7 @@ def test_a_file_that_could_not_be_written_is_told_before_the_analysis(option, tm
 
 
 @pytest.mark.parametrize("option", ["--png", "--resume"])
-def test_a_folder_that_is_a_file_is_told_before_the_analysis(option, model):
+def test_a_file_as_folder_fails_before_the_analysis(option, model):
     from dl_techniques.core.cli.output import UserError
 
     with pytest.raises(UserError, match=f"{option} .*this is a file"):

@@ -93,7 +93,7 @@ def test_wrong_calls_are_refused(models, options, text):
         compare_models(models, **options)
 
 
-def test_the_facade_does_what_the_functions_do(weights):
+def test_the_facade_equals_the_functions(weights):
     watcher = WeightWatcher(weights)
     assert [layer["longname"] for layer in watcher.describe()] == ["dense", "square", "conv"]
     details = watcher.analyze(n_jobs=1)

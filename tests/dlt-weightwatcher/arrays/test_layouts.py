@@ -211,7 +211,7 @@ def test_experts_one_under_another_are_counted_by_the_configuration(tmp_path):
     ],
 )
 @pytest.mark.parametrize("keras", [False, True])
-def test_axes_of_length_one_stay_what_they_are(name, shape, keras):
+def test_axes_of_length_one_are_kept(name, shape, keras):
     kernel = np.random.default_rng(0).standard_t(3, shape)
     flat = kernel.reshape(*shape[:2], -1)
     if 1 in shape[:2]:

@@ -37,7 +37,7 @@ def test_kernels_of_both_layouts_are_slices_over_taps(taps):
     assert np.array_equal(stack_of(torch_order, part), stacks[0])
 
 
-def test_unknown_layouts_are_guessed_and_can_be_told():
+def test_unknown_layouts_are_guessed_or_given():
     assert parts((3, 3, 16, 24), path="w", layout="unknown")[0] == [("", 9, 24, 16)]
     assert parts((24, 16, 3, 3), path="w", layout="unknown")[0] == [("", 9, 24, 16)]
     assert parts((24, 16, 3, 3), layout="unknown", conv_layout="hwio")[0] == [("", 24 * 16, 3, 3)]
@@ -114,7 +114,7 @@ def test_packed_attention_is_split_in_three(path):
     assert len(parts((64, 32), path=path, layout="torch")[0]) == 1
 
 
-def test_what_is_no_matrix_is_named():
+def test_weights_without_a_matrix_are_named():
     assert "fewer than two axes" in parts((5,))
     assert "longer than 1" in parts((1, 5, 1))
     assert "empty" in parts((0, 5))

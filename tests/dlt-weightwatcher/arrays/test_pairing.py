@@ -32,7 +32,7 @@ def renamed(tensors, prefix):
         ("state_dict.model.", "module."),
     ],
 )
-def test_a_base_is_found_whatever_wraps_either(ours, theirs):
+def test_a_base_is_found_behind_any_wrapper(ours, theirs):
     result = analyze_model(renamed(TUNED, ours), base=renamed(BASE, theirs), n_jobs=1)
     assert len(result) == 4
     for layer in result:

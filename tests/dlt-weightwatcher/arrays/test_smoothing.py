@@ -42,7 +42,7 @@ def test_in_place_and_by_name(heavy):
     assert np.array_equal(result["b"], heavy + 1)
 
 
-def test_sharpening_raises_what_sticks_out_of_the_bulk():
+def test_sharpening_raises_outliers_of_the_bulk():
     rng = np.random.default_rng(1)
     W = rng.normal(size=(200, 100)) / np.sqrt(200)
     W += 4 * np.outer(

@@ -55,7 +55,7 @@ def test_the_background_sees_the_weights_of_its_step():
     assert ranks[0] == pytest.approx(ranks[1])
 
 
-def test_what_fails_in_the_background_is_raised(monkeypatch):
+def test_background_failures_are_raised(monkeypatch):
     from dl_techniques.weightwatcher import alpha_callback
 
     def broken(*_, **__):

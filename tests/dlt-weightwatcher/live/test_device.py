@@ -44,12 +44,12 @@ def test_the_eigenvalues_come_from_the_backend():
 
 
 @pytest.mark.parametrize("name", ["abacus", "cpu:77", "cpu:one", "", 3])
-def test_devices_that_are_not_there_are_told_at_once(weights, name):
+def test_missing_devices_fail_at_once(weights, name):
     with pytest.raises(ValueError, match="`device`"):
         analyze_model(weights, device=name)
 
 
-def test_other_processes_and_what_cannot_compute_are_refused(weights, monkeypatch):
+def test_other_processes_and_unfit_devices_are_refused(weights, monkeypatch):
     with pytest.raises(ValueError, match="parallel"):
         analyze_model(weights, device="cpu", parallel="loky")
     monkeypatch.setattr(device, "_imported", lambda: None)

@@ -104,7 +104,7 @@ def test_sharded_files(model, tmp_path):
         analyze_model(tmp_path / "m.weights.json")
 
 
-def test_an_unbuilt_model_is_told_what_to_do():
+def test_an_unbuilt_model_names_the_remedy():
     with pytest.raises(SourceError, match=r"build\(\)"):
         analyze_model(keras.Sequential([keras.layers.Dense(3)]))
 
@@ -183,7 +183,7 @@ def test_biases_of_attention_are_no_matrices(attention):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
-def test_int8_weights_are_dequantized_whatever_their_shape(attention, tmp_path):
+def test_int8_weights_of_any_shape_are_dequantized(attention, tmp_path):
     contracted = {"tokens/embeddings": 1, "att/attention_output/kernel": (0, 1)}
     exact = {}
     for variable in attention.weights:

@@ -71,7 +71,7 @@ def test_another_library_or_one_that_counts_otherwise_is_left_alone(monkeypatch)
     assert routines_for(np.dtype("float64"), 20) is None
 
 
-def test_an_analysis_needs_none_of_them(monkeypatch):
+def test_an_analysis_works_without_them(monkeypatch):
     weights = {"w": np.random.default_rng(0).standard_t(3, (300, 200)).astype("float32")}
     with_them = analyze_model(weights, n_jobs=1, vectors=True)[0]
     monkeypatch.setattr(spectrum, "routines_for", lambda *_: None)

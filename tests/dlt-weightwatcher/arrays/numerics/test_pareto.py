@@ -39,7 +39,7 @@ def test_quantiles_of_a_pareto_law_give_its_exponent(alpha, fitted):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_search_finds_what_looking_at_every_start_finds(seed):
+def test_the_search_equals_an_exhaustive_one(seed):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(20, 300))
     draw = [rng.pareto(1.5, n) + 1, rng.normal(size=n) ** 2, rng.lognormal(0, 2, n)][seed % 3]

@@ -57,7 +57,7 @@ def test_an_index_of_any_name_decides(tmp_path):
     assert names(tmp_path) == list(reversed(list(W)))
 
 
-def test_a_missing_shard_is_told(tmp_path):
+def test_a_missing_shard_is_named(tmp_path):
     save(tmp_path / "model-00001-of-00003.safetensors", W)
     with pytest.raises(SourceError, match="1 of 3 shards"):
         describe_model(tmp_path)
@@ -130,7 +130,7 @@ def test_the_model_of_a_training_checkpoint(tmp_path):
 @pytest.mark.oracle
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:TypedStorage is")
 @pytest.mark.parametrize("old", [False, True])
-def test_what_torch_loads_without_running_anything_is_read(tmp_path, old):
+def test_files_that_torch_loads_safely_are_read(tmp_path, old):
     torch = pytest.importorskip("torch")
     from collections import Counter
 

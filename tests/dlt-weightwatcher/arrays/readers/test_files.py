@@ -328,7 +328,7 @@ def test_links_and_foreign_objects_in_hdf5_are_refused(tmp_path, heavy):
     assert [entry.path for entry in result.skipped] == ["words"]
 
 
-def test_what_is_no_source_is_named(tmp_path):
+def test_invalid_sources_are_named(tmp_path):
     for source, text in (
         (tmp_path / "missing.keras", "no file"),
         (tmp_path, "no file of weights"),

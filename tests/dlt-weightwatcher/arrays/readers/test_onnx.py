@@ -211,7 +211,7 @@ def test_branches_and_functions_may_use_a_name_again(tmp_path):
     assert [row["longname"] for row in result] == ["w", "w[1]", "f/w"]
 
 
-def test_sparse_weights_are_told(tmp_path):
+def test_sparse_weights_are_named(tmp_path):
     sparse = helper.make_sparse_tensor(
         numpy_helper.from_array(np.ones(2, "float32"), "sparse"),
         numpy_helper.from_array(np.array([0, 7]), "places"),
