@@ -162,7 +162,7 @@ def _state(chance: random.Random, data: bytes) -> bytes:
 
 
 def _change(chance: random.Random, document: Any) -> Any:
-    places = [*_places(document)]
+    places = [*_places(document)] if isinstance(document, dict | list) else []
     if not places:
         return copy.deepcopy(chance.choice(_VALUES))
     parent, key = chance.choice(places)
