@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from keras import ops
 
@@ -81,6 +81,13 @@ class AdaptiveSoftmax(SameShape):
         Velickovic et al., "softmax is not enough (for sharp out-of-distribution)",
         arXiv:2410.01104.
     """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "default_example": (
+            "by default the temperature has no gradient and training does not adapt it, as in "
+            "the paper; central differences see it"
+        )
+    }
 
     def __init__(
         self,

@@ -195,13 +195,11 @@ class NonLocalAttention(SameShape):
     def examples(cls) -> Iterator[Example]:
         """Three modes, on an image that is sub-sampled and on a sequence."""
         live = {"zero_init": False, "use_bias": False}
-        yield Example(
-            cls,
-            {**live, "sub_sample": True, "scale": True},
-            TensorSpec((2, 2, 4, 6)),
-            traits=frozenset({"couples_batch"}),
-            name="embedded_gaussian",
-        )
+        # The norm's scale starts at zero, and so does the gradient of everything before it.
+        maps = ("theta", "phi", "g", "w_z")
+        dead = tuple(f"{name}/{part}" for name in maps for part in ("kernel", "bias"))
+        traits = frozenset({"couples_batch"})
+        yield Example(cls, {}, TensorSpec((2, 2, 4, 6)), traits=traits, dead=dead)
         yield Example(
             cls,
             {**live, "mode": "dot_product", "norm": "none"},
@@ -211,8 +209,8 @@ class NonLocalAttention(SameShape):
         )
         yield Example(
             cls,
-            {**live, "mode": "concatenation", "norm": "layer", "intermediate_dim": 3},
-            TensorSpec((2, 5, 6)),
+            {**live, "mode": "concatenation", "norm": "layer", "sub_sample": True},
+            TensorSpec((2, 2, 4, 6)),
             name="concatenation",
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import keras
 
@@ -64,6 +64,10 @@ class ConvNeXtV1Block(ConvNeXtBlock):
     References:
         Liu et al., "A ConvNet for the 2020s", arXiv:2201.03545.
     """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "default_example": "the default gamma of 1e-6 hides the gradients of the branch"
+    }
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from dl_techniques.core import (
     Example,
@@ -72,10 +73,10 @@ class ConvNeXtV2Block(ConvNeXtBlock):
     def examples(cls) -> Iterator[Example]:
         """The plain block, and a strided one without biases."""
         images = TensorSpec((2, 3, 4, 4))
-        plain = {"kernel_size": 3, "expansion": 2, "drop_path": 0.5}
-        yield Example(cls, plain, images, traits=frozenset({"stochastic"}))
-        strided = {"filters": 6, "kernel_size": 3, "strides": 2, "expansion": 2, "use_bias": False}
-        yield Example(cls, strided, images, name="strided")
+        yield Example(cls, {}, images)
+        strided: dict[str, Any] = {"filters": 6, "kernel_size": 3, "strides": 2, "expansion": 2}
+        strided |= {"use_bias": False, "drop_path": 0.5}
+        yield Example(cls, strided, images, traits=frozenset({"stochastic"}), name="strided")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -266,9 +266,8 @@ class UIB(ChannelsLastLayer):
         both |= {"expansion_ratio": 2, "activation": "silu"}
         both |= {"layer_scale_init": 0.5, "drop_path": 0.5}
         traits = BATCH_NORMALIZED | {"stochastic"}
-        yield Example(cls, both, images, traits=traits)
-        step = {"filters": 6, "strides": 2, "expansion_ratio": 2, "activation": "gelu"}
-        yield Example(cls, step, images, traits=BATCH_NORMALIZED, name="strided")
+        yield Example(cls, both, images, traits=traits, name="extra_dw")
+        yield Example(cls, {"filters": 4}, images, traits=BATCH_NORMALIZED)
         narrow = {"filters": 6, "expansion_ratio": None, "strides": 2, "padding": "same"}
         narrow |= {"activation": "silu"}
         yield Example(cls, narrow, images, traits=BATCH_NORMALIZED, name="narrow")

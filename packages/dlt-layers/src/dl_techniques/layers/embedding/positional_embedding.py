@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -95,6 +95,10 @@ class PositionalEmbedding(SameShape):
         Vaswani et al., "Attention Is All You Need", arXiv:1706.03762; resized grids: Dosovitskiy
         et al., arXiv:2010.11929.
     """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "default_example": "either `max_seq_len` or `grid_size` must be given"
+    }
 
     def __init__(
         self,

@@ -74,12 +74,12 @@ class GLUFFN(GatedFeedForward):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """GLU without biases, GEGLU of another width with dropout."""
+        """GLU, GEGLU of another width with dropout and without biases."""
         tokens = TensorSpec((2, 3, 4))
         traits = frozenset({"permutation_equivariant"})
-        plain = {"hidden_dim": 6, "use_bias": False}
-        yield Example(cls, plain, tokens, traits=traits)
-        geglu = {"hidden_dim": 5, "output_dim": 3, "activation": "gelu", "dropout": 0.5, "seed": 1}
+        yield Example(cls, {"hidden_dim": 6}, tokens, traits=traits)
+        geglu: dict[str, Any] = {"hidden_dim": 5, "output_dim": 3, "activation": "gelu"}
+        geglu |= {"use_bias": False, "dropout": 0.5, "seed": 1}
         yield Example(cls, geglu, tokens, traits=frozenset({"stochastic"}), name="geglu")
 
     @classmethod

@@ -103,10 +103,10 @@ class ResidualBlock(FeedForward):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """A linear path to another width, and the identity with dropout."""
+        """A linear path, and the identity with dropout."""
         tokens = TensorSpec((2, 3, 4))
         traits = frozenset({"permutation_equivariant"})
-        yield Example(cls, {"hidden_dim": 6, "output_dim": 5}, tokens, traits=traits)
+        yield Example(cls, {"hidden_dim": 6}, tokens, traits=traits)
         identity = {"hidden_dim": 6, "linear_residual": False, "dropout": 0.5, "seed": 1}
         yield Example(cls, identity, tokens, traits=frozenset({"stochastic"}), name="identity")
 

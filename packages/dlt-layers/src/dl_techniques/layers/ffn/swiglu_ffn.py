@@ -89,10 +89,9 @@ class SwiGLUFFN(GatedFeedForward):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """The width by the rule with biases, and an explicit width with dropout."""
-        rule = {"ffn_multiple_of": 4, "output_dim": 5, "use_bias": True}
-        yield Example(cls, rule, TensorSpec((2, 3)), name="by_rule")
-        drops = {"hidden_dim": 8, "dropout": 0.5, "seed": 1}
+        """The width by the rule, and an explicit width with biases and dropout."""
+        yield Example(cls, {}, TensorSpec((2, 3)))
+        drops = {"hidden_dim": 8, "output_dim": 5, "use_bias": True, "dropout": 0.5, "seed": 1}
         traits = frozenset({"stochastic", "permutation_equivariant"})
         yield Example(cls, drops, TensorSpec((2, 3, 4)), traits=traits, name="dropout")
 

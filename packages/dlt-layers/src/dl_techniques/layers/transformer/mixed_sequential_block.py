@@ -223,9 +223,10 @@ class MixedSequentialBlock(SameShape):
     def examples(cls) -> Iterator[Example]:
         """Both branches, and attention alone without norms."""
         tokens = TensorSpec((2, 4, 6))
-        config = {"embed_dim": None, "num_heads": 2, "ff_dim": 6, "qkv_bias": False}
-        yield Example(cls, {**config, "lstm_units": 3, "causal": True}, tokens, name="mixed")
-        yield Example(cls, {}, TensorSpec((2, 4, 8)))
+        yield Example(cls, {}, TensorSpec((2, 4, 8)), dead=("attention/key/bias",))
+        plain: dict[str, Any] = {"num_heads": 2, "ff_dim": 6, "qkv_bias": False, "causal": True}
+        plain |= {"block_type": "transformer", "use_layer_norm": False}
+        yield Example(cls, plain, tokens, name="transformer")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -232,6 +232,7 @@ class VisionTransformerLayer(SameShape):
             {"num_heads": 2},
             tokens,
             traits=frozenset({"permutation_equivariant"}),
+            dead=("attention/key/bias",),
         )
         yield Example(
             cls,
