@@ -84,6 +84,31 @@ class IgnoresWeights(NeverResets):
         self.total.assign(0.0)
 
 
+@mutant("masked_evaluation", kind="loss", inputs=PAIR)
+class CountsWhatIsHidden(Loss):
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return ops.mean(ops.square(ops.cast(y_true, "float32") - y_pred))
+
+
+@mutant("masked_evaluation", kind="metric", inputs=PAIR)
+class SumsWhatIsHidden(NeverResets):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign(ops.sum(ops.cast(y_pred, "float32")))
+
+    def reset_state(self):
+        self.total.assign(0.0)
+
+
+@mutant("config_after_compile", kind="model")
+class StoresWhatKerasSets(Model):
+    def __init__(self, loss="hinge", **kwargs):
+        super().__init__(**kwargs)
+        self.loss = loss
+
+    def get_config(self):
+        return {"name": self.name, "loss": self.loss}
+
+
 @mutant("schedule_contract", kind="schedule", inputs=None)
 class DividesByTheStep(Component, keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, rate=0.1):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 from mutants import TOKENS, Dense, Same, mutant
 
@@ -134,3 +136,30 @@ class ForgetsThatAPartWasFrozen(Dense):
 
     def call(self, inputs):
         return self.parts[0](inputs) + self.parts[1](inputs) + self.parts[2](inputs)
+
+
+@mutant("composition")
+class DrawsAConstantAnew(Dense):
+    """A number that is drawn in `build` and kept in no variable."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.constant = float(np.random.default_rng().normal())
+
+    def call(self, inputs):
+        return super().call(inputs) * self.constant
+
+
+@mutant("composition", inputs=TOKENS)
+class LosesItsMaskByLoading(Same):
+    """Whether it passes masks on is no argument, and not in a file."""
+
+    carries: ClassVar = [True, True]  # the kit's own instance, and the composed one
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=input_shape[-1:], initializer="ones")
+        self.supports_masking = self.carries.pop() if self.carries else False
+        self.built = True
+
+    def call(self, inputs):
+        return inputs * self.scale

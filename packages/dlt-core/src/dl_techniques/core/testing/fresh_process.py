@@ -18,11 +18,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from dl_techniques.core.testing.continuation import Continuation
+
 _SERVER = """
 import json, sys
+from pathlib import Path
 import keras, numpy as np
 from dl_techniques.core import load_model, registry
-from dl_techniques.core.testing.differentiation import whole_call
+from dl_techniques.core.testing.composed import FunctionalStyle
+from dl_techniques.core.testing.continuation import go_on
 
 registry.list()
 modules, names = set(sys.modules), set(keras.saving.get_custom_objects())
@@ -31,12 +35,8 @@ for line in sys.stdin:
     try:
         model = load_model(request["model"])
         inputs = [np.load(path) for path in request["inputs"]]
-        call = lambda *x: model(list(x) if len(x) > 1 else x[0], training=False)
-        outputs = whole_call(call)(*map(keras.ops.convert_to_tensor, inputs))
-        flat = [keras.ops.convert_to_numpy(t) for t in keras.tree.flatten(outputs)]
-        for index, array in enumerate(flat):
-            np.save(f"{request['folder']}/output_{index}.npy", array)
-        answer = {"outputs": len(flat)}
+        go_on(model, inputs, across=True).save(Path(request["folder"]))
+        answer = {}
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     print("ANSWER " + json.dumps(answer), flush=True)
@@ -56,15 +56,12 @@ _child: subprocess.Popen[str] | None = None
 _path: str | None = None  # PYTHONPATH when it was started: what it can find
 
 
-def fresh_outputs(model: keras.Model, inputs: list[Any]) -> list[Any]:
-    """Save a model, load it elsewhere through `dl_techniques.core`, and call it there.
+def fresh_continuation(model: keras.Model, inputs: list[Any]) -> Continuation:
+    """Save a model, load it elsewhere through `dl_techniques.core`, and train it on there.
 
     Args:
-        model: The model.
+        model: The compiled model.
         inputs: Its input arrays.
-
-    Returns:
-        Its outputs as a flat list of arrays.
 
     Raises:
         AssertionError: If the other process cannot load it; the text is its error.
@@ -80,7 +77,7 @@ def fresh_outputs(model: keras.Model, inputs: list[Any]) -> list[Any]:
         answer = _ask({"model": str(path), "inputs": paths, "folder": folder})
         if "error" in answer:
             raise AssertionError(f"a fresh process cannot load it: {answer['error']}")
-        return [np.load(Path(folder) / f"output_{i}.npy") for i in range(answer["outputs"])]
+        return Continuation.load(Path(folder))
 
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:

@@ -141,6 +141,14 @@ class Subject:
             if self.specs[key].low is None and self.specs[key].values == "random"
         ]
 
+    @functools.cached_property
+    def maskable(self) -> list[str | int]:
+        """The inputs that a mask may come with: sequences of vectors, if all inputs are."""
+        takes = "mask" in inspect.signature(self.cls.call).parameters
+        sequences = [key for key in self.free if len(self.specs[key].shape) == 3]
+        whole = len(sequences) == len(self.specs)
+        return sequences if whole and (takes or self.built.supports_masking) else []
+
     # Instances
 
     def create(self, **overrides: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from keras import ops
 
@@ -61,6 +61,10 @@ class HausdorffDistanceLoss(SegmentationLoss):
         Karimi and Salcudean, "Reducing the Hausdorff Distance in Medical Image Segmentation with
         Convolutional Neural Networks", arXiv:1904.10030.
     """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "masked_evaluation": "hidden pixels are background to the distances of the others"
+    }
 
     default_name = "hausdorff_distance_loss"
 

@@ -19,6 +19,7 @@ for _name in (
     "numbers",
     "traits",
     "parts",
+    "training",
     "effects",
     "copies",
     "compilation",

@@ -11,7 +11,9 @@ from keras import ops
 
 from dl_techniques.core.errors import DLTechniquesError
 from dl_techniques.core.testing.check import NotApplicable, check, require
-from dl_techniques.core.testing.fresh_process import fresh_outputs
+from dl_techniques.core.testing.composed import FunctionalStyle, compile_model, make_up_training
+from dl_techniques.core.testing.continuation import difference_between, go_on
+from dl_techniques.core.testing.fresh_process import fresh_continuation
 from dl_techniques.core.testing.subject import Subject, difference
 
 
@@ -41,7 +43,11 @@ def file_round_trip(subject: Subject) -> None:
 
 @check()
 def fresh_process(subject: Subject) -> None:
-    """A process that imports nothing but the core loads the file and gives the same outputs."""
+    """A process that imports nothing but the core loads the file and goes on alike.
+
+    The state of weights, optimizer and random numbers is compared, and what further training
+    gives; on TensorFlow the outputs at inference. The model is a functional-style subclass.
+    """
     from dl_techniques.core.registry.registry import registry
 
     if subject.declaration is None:
@@ -50,11 +56,13 @@ def fresh_process(subject: Subject) -> None:
         registry.find(subject.id)
     except DLTechniquesError as error:
         raise NotApplicable("no installed distribution declares it") from error
-    model = _model(subject)
-    arrays = subject.arrays()
-    outputs = fresh_outputs(model, list(arrays.values()))
-    gap = difference(outputs, subject.run(model, arrays))
-    require(gap <= 1e-6, f"outputs differ by {gap:.1e} in a fresh process")
+    subject.require_batched()
+    model = FunctionalStyle(subject.symbolic(subject.make_like_built()))
+    compile_model(model)
+    make_up_training(model)
+    arrays = list(subject.arrays().values())
+    gap = difference_between(fresh_continuation(model, arrays), go_on(model, arrays, across=True))
+    require(not gap, f"in a fresh process, {gap}")
 
 
 @check(

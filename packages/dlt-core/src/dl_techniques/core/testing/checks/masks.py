@@ -19,8 +19,8 @@ def masks(subject: Subject) -> None:
     carries = subject.built.supports_masking
     if not carries and "mask" not in inspect.signature(subject.cls.call).parameters:
         raise NotApplicable("it does not support masks")
-    sequences = [key for key in subject.free if len(subject.specs[key].shape) == 3]
-    if not sequences or len(sequences) < len(subject.specs):
+    sequences = subject.maskable
+    if not sequences:
         raise NotApplicable("its inputs are no sequences of vectors")
     if min(subject.specs[key].shape[1] for key in sequences) < 3:
         raise NotApplicable("its sequence is too short to hide a part of it")
