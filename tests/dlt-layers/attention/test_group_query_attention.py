@@ -206,3 +206,21 @@ def test_equals_keras_with_cross_attention(kv_heads, verify):
         run(lambda q, v: peer(q, v, attention_mask=mask), query, value),
         tolerance=2e-5,
     )
+
+
+def test_one_kernel_for_three_projections():
+    config = {"num_heads": 4, "num_kv_heads": 2, "use_bias": True, "qk_norm": True}
+    apart = GroupQueryAttention(**config)
+    fused = GroupQueryAttention(**config, fused_projections=True)
+    x = draw(2, 5, 8)
+    apart.build(x.shape)
+    fused.build(x.shape)
+    projections = (apart.query_projection, apart.key_projection, apart.value_projection)
+    kernels, biases = zip(*(part.get_weights() for part in projections), strict=True)
+    joined = [np.concatenate(parts, axis=-1) for parts in (kernels, biases)]
+    fused.fused_projection.set_weights(joined)
+    fused.output_projection.set_weights(apart.output_projection.get_weights())
+    ours, theirs = (array(layer(x, use_causal_mask=True)) for layer in (fused, apart))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="fused_projections"):
+        fused(x, x)

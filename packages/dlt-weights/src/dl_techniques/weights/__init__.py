@@ -8,6 +8,10 @@ from dl_techniques.core.lazy import serve
 _NAMES = {
     "catalog:find_weights": "find",
     "catalog:list_weights": "list",
+    "deployment.compiled:Compiled": "Compiled",
+    "deployment.compiled:compiled": "compiled",
+    "deployment.deploy:Deployment": "Deployment",
+    "deployment.deploy:deploy": "deploy",
     "download:fetch": "fetch",
     "mirror:mirror": "mirror",
     "mirror:verify": "verify",

@@ -1,6 +1,10 @@
 from dl_techniques.weights.__about__ import __version__ as __version__
 from dl_techniques.weights.catalog import find_weights as find
 from dl_techniques.weights.catalog import list_weights as list
+from dl_techniques.weights.deployment.compiled import Compiled as Compiled
+from dl_techniques.weights.deployment.compiled import compiled as compiled
+from dl_techniques.weights.deployment.deploy import Deployment as Deployment
+from dl_techniques.weights.deployment.deploy import deploy as deploy
 from dl_techniques.weights.download import fetch as fetch
 from dl_techniques.weights.entry import HubSource as HubSource
 from dl_techniques.weights.entry import UrlSource as UrlSource

@@ -99,6 +99,22 @@ class AttentionLayer(Layer):
                     f"Received: {name}_shape={tuple(shape)}"
                 )
         bias = self.use_bias
+        self.build_projections(query_shape, key_shape, value_shape)
+        bias = bias if self.use_output_bias is None else self.use_output_bias
+        output_width = self.output_width or query_shape[-1] or 0
+        self.output_projection = dense_part(self, output_width, "output", use_bias=bias)
+        self.output_projection.build((None, None, self.num_heads * self.value_width))
+        self.built = True
+
+    def build_projections(self, query_shape: Shape, key_shape: Shape, value_shape: Shape) -> None:
+        """Create and build W_q, W_k and W_v.
+
+        Args:
+            query_shape: Shape of X.
+            key_shape: Shape of Y.
+            value_shape: Shape of Z.
+        """
+        bias = self.use_bias
         self.query_projection = dense_part(
             self, self.num_heads * self.key_width, "query", use_bias=bias
         )
@@ -109,10 +125,6 @@ class AttentionLayer(Layer):
         self.query_projection.build(query_shape)
         self.key_projection.build(key_shape)
         self.value_projection.build(value_shape)
-        bias = bias if self.use_output_bias is None else self.use_output_bias
-        output_width = self.output_width or query_shape[-1] or 0
-        self.output_projection = dense_part(self, output_width, "output", use_bias=bias)
-        self.output_projection.build((None, None, self.num_heads * self.value_width))
 
     def call(
         self,

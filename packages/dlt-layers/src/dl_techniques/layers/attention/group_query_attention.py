@@ -18,6 +18,7 @@ from dl_techniques.layers.attention.attention_layer import (
 )
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding
 from dl_techniques.layers.norms.rms_norm import RMSNorm
+from dl_techniques.layers.parts import dense_part
 
 
 @component(
@@ -53,6 +54,8 @@ class GroupQueryAttention(AttentionLayer):
         qk_norm: Whether to apply `RMSNorm` to each head of the queries and of the keys.
         dropout: Rate of dropped attention weights in training.
         use_bias: Whether the projections have biases.
+        fused_projections: Whether one kernel holds W_q, W_k and W_v, in this order, for
+            self-attention only.
         **kwargs: Settings of `AttentionLayer` (`use_output_bias`, `kernel_initializer`,
             `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`,
             `bias_constraint`, `seed`); arguments of `keras.layers.Layer`.
@@ -113,6 +116,7 @@ class GroupQueryAttention(AttentionLayer):
         qk_norm: bool = False,
         dropout: float = 0.0,
         use_bias: bool = False,
+        fused_projections: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, dropout=dropout, use_bias=use_bias, **kwargs)
@@ -135,6 +139,7 @@ class GroupQueryAttention(AttentionLayer):
         self.max_seq_len = max_seq_len
         self.sliding_window = sliding_window
         self.qk_norm = qk_norm
+        self.fused_projections = fused_projections
         self.rope = (
             RotaryPositionEmbedding(
                 max_seq_len=max_seq_len,
@@ -173,6 +178,21 @@ class GroupQueryAttention(AttentionLayer):
             self.key_norm.build(head)
         if self.rope is not None:
             self.rope.build(head)
+
+    def build_projections(self, query_shape: Shape, key_shape: Shape, value_shape: Shape) -> None:
+        """Create and build one projection, or three.
+
+        Args:
+            query_shape: Shape of X.
+            key_shape: Shape of the keys' tokens.
+            value_shape: Shape of the values' tokens.
+        """
+        if not self.fused_projections:
+            super().build_projections(query_shape, key_shape, value_shape)
+            return
+        heads = self.num_heads + 2 * self.num_kv_heads
+        self.fused_projection = dense_part(self, heads * self.key_width, "query_key_value")
+        self.fused_projection.build(query_shape)
 
     def make_cache(self, batch_size: int, length: int) -> dict[str, Tensor]:
         """An empty cache, for decoding with tensors of a fixed size.
@@ -219,6 +239,11 @@ class GroupQueryAttention(AttentionLayer):
         own = value is None and key is None
         if cache is not None and not own:
             raise ValueError("`cache` is for self-attention; it goes with `query` alone.")
+        if self.fused_projections and not own:
+            raise ValueError(
+                "`value` and `key` must be left out with `fused_projections=True`, which is for "
+                    "self-attention. Received: value or key beside query."
+            )
         real = all_of(padding_mask, value_mask, key_mask, *((mask, query_mask) if own else ()))
         value = query if value is None else value
         key = value if key is None else key
@@ -255,9 +280,14 @@ class GroupQueryAttention(AttentionLayer):
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Heads of queries, keys and values; the first two normalized."""
-        q = split_heads(self.query_projection(query), self.num_heads)
-        k = split_heads(self.key_projection(key), self.num_kv_heads)
-        v = split_heads(self.value_projection(value), self.num_kv_heads)
+        if self.fused_projections:
+            heads = split_heads(self.fused_projection(query), self.num_heads + 2 * self.kv_heads)
+            ends = [self.num_heads, self.num_heads + self.kv_heads]
+            q, k, v = ops.split(heads, ends, axis=2)
+        else:
+            q = split_heads(self.query_projection(query), self.num_heads)
+            k = split_heads(self.key_projection(key), self.kv_heads)
+            v = split_heads(self.value_projection(value), self.kv_heads)
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         return q, k, v
@@ -306,6 +336,8 @@ class GroupQueryAttention(AttentionLayer):
             call={"use_causal_mask": True},
             name="one_key_head",
         )
+        fused = {"num_heads": 4, "num_kv_heads": 2, "use_bias": True, "fused_projections": True}
+        yield Example(cls, fused, tokens, name="fused")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -1,0 +1,76 @@
+"""The one place for what each backend compiles with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+Function = Callable[[Any], Any]
+
+
+def compiled(model: Any) -> Function:
+    """A function that computes a model's outputs at inference.
+
+    Args:
+        model: A built model.
+    """
+    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](model)
+
+
+def evaluated(model: Any, inputs: Any) -> Any:
+    """The outputs of a model that is called once.
+
+    Args:
+        model: A built model.
+        inputs: Its inputs.
+    """
+    # JAX would compile each operation by itself.
+    call = _jax(model) if keras.backend.backend() == "jax" else model
+    return call(inputs)
+
+
+def _tensorflow(model: Any) -> Function:
+    import tensorflow as tf
+
+    def infer(inputs: Any) -> Any:
+        return model(inputs, training=False)
+
+    function = tf.function(infer)
+
+    def call(inputs: Any) -> Any:
+        # Arrays would be constants, and each be traced.
+        return function(keras.tree.map_structure(tf.convert_to_tensor, inputs))
+
+    return call
+
+
+def _jax(model: Any) -> Function:
+    import jax
+
+    @jax.jit
+    def function(trained: Any, others: Any, inputs: Any) -> Any:
+        return model.stateless_call(trained, others, inputs, training=False)[0]
+
+    def call(inputs: Any) -> Any:
+        trained = [variable.value for variable in model.trainable_variables]
+        others = [variable.value for variable in model.non_trainable_variables]
+        return function(trained, others, inputs)
+
+    return call
+
+
+def _torch(model: Any) -> Function:
+    from dl_techniques.weights.deployment.torch_graph import Traced
+
+    traced: dict[Any, Traced] = {}
+
+    def call(inputs: Any) -> Any:
+        flat = [keras.ops.convert_to_tensor(x) for x in keras.tree.flatten(inputs)]
+        key = tuple((tuple(x.shape), x.dtype, x.device) for x in flat)
+        if key not in traced:
+            traced[key] = Traced(model, inputs, flat)
+        return traced[key](flat)
+
+    return call
