@@ -242,7 +242,7 @@ class GroupQueryAttention(AttentionLayer):
         if self.fused_projections and not own:
             raise ValueError(
                 "`value` and `key` must be left out with `fused_projections=True`, which is for "
-                    "self-attention. Received: value or key beside query."
+                "self-attention. Received: value or key beside query."
             )
         real = all_of(padding_mask, value_mask, key_mask, *((mask, query_mask) if own else ()))
         value = query if value is None else value
