@@ -79,17 +79,18 @@ def test_each_import_path_has_one_owner_that_declares_it():
     owners: dict[str, str] = {}
     for path in PYPROJECTS:
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        assert project["import-namespaces"] == ["dl_techniques"]
-        packages = {
-            f"dl_techniques.{folder.name}"
-            for folder in (path.parent / "src" / "dl_techniques").iterdir()
+        assert set(project["import-namespaces"]) <= {"dl_techniques", "dl_techniques.models"}
+        source = path.parent / "src"
+        inner = [*source.glob("dl_techniques/*"), *source.glob("dl_techniques/models/*")]
+        folders = {
+            ".".join(folder.relative_to(source).parts): folder
+            for folder in inner
             if (folder / "__init__.py").exists()
         }
-        assert packages == set(project["import-names"])
-        for package in packages:
+        assert folders.keys() == set(project["import-names"])
+        for package, folder in folders.items():
             assert owners.setdefault(package, project["name"]) == project["name"]
-            name = package.rpartition(".")[2]
-            assert (path.parent / "src" / "dl_techniques" / name / "py.typed").exists()
+            assert (folder / "py.typed").exists()
 
 
 def unbounded(requirement: str) -> bool:

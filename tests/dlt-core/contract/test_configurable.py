@@ -216,3 +216,23 @@ def test_metrics_keep_name_and_dtype():
 
     again = Count.from_config(Count(start=4, name="n").get_config())
     assert (again.start, again.name) == (4, "n")
+
+
+@component("contract>Started", kind="layer")
+class Started(Layer):
+    """Starts with a weight that is read once."""
+
+    transient = frozenset({"start", "weights"})
+
+    def __init__(self, units=1, start=None, weights=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.first = (start, weights)
+
+
+def test_a_transient_parameter_is_in_no_configuration():
+    layer = Started(2, start="a file", weights=object())
+    config = layer.get_config()
+    assert config["units"] == 2
+    assert not Started.transient & config.keys()
+    assert Started.from_config(config).first == (None, None)

@@ -39,9 +39,12 @@ class Component(Configurable):
     Attributes:
         expected_failures: Conformance checks that cannot hold for this component, each with the
             reason. The kit is strict: an expected failure that passes is an error.
+        transient: Parameters of the constructor that act once and that no configuration holds,
+            such as the file that the first weights are read from.
     """
 
     expected_failures: ClassVar[Mapping[str, str]] = {}
+    transient: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

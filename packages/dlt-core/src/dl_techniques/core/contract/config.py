@@ -100,13 +100,14 @@ def parameter_names(cls: type) -> tuple[str, ...]:
     """The constructor's parameters that the classes of one component add to Keras's own.
 
     Follows `**kwargs` up the class hierarchy and stops at Keras, whose own configuration covers
-    the rest.
+    the rest. Those that the class calls `transient` are left out: no configuration holds them.
 
     Args:
         cls: A component class.
     """
     names = dict.fromkeys(parameter.name for parameter in _parameters(cls))
-    return tuple(name for name in names if name not in _KERAS_OWN)
+    left_out = _KERAS_OWN | getattr(cls, "transient", frozenset())
+    return tuple(name for name in names if name not in left_out)
 
 
 def merged_signature(cls: type) -> inspect.Signature | None:

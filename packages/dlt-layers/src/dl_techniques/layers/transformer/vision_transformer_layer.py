@@ -10,6 +10,7 @@ import keras
 from dl_techniques.core import (
     ActivationLike,
     Example,
+    InitializerLike,
     Rejection,
     Shape,
     Tensor,
@@ -26,7 +27,7 @@ from dl_techniques.layers.arguments import (
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.layer_scale import LayerScale
 from dl_techniques.layers.norm_choice import choose_norm
-from dl_techniques.layers.parts import build_part, call_part, offset_seed
+from dl_techniques.layers.parts import build_part, call_part, fresh_initializer, offset_seed
 from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.stochastic_depth import StochasticDepth
 
@@ -63,6 +64,8 @@ class VisionTransformerLayer(SameShape):
             `hidden_dim`, `activation` and `dropout` as far as it takes them; or a configuration
             or layer.
         seed: Seed of all dropouts.
+        kernel_initializer: Initializer of the kernels of attention, and of the feed-forward block
+            if its class takes one.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -110,6 +113,7 @@ class VisionTransformerLayer(SameShape):
         activation: ActivationLike | None = "gelu",
         ffn: Any = "MLPBlock",
         seed: int | None = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -134,6 +138,7 @@ class VisionTransformerLayer(SameShape):
         self.activation = activation
         self.ffn = ffn
         self.seed = seed
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.attention = GroupQueryAttention(
             num_heads,
             num_heads,
@@ -141,6 +146,7 @@ class VisionTransformerLayer(SameShape):
             dropout=attention_dropout,
             use_bias=qkv_bias,
             use_output_bias=True,
+            kernel_initializer=self.kernel_initializer,
             seed=seed,
             dtype=self.dtype_policy,
             name="attention",
@@ -173,6 +179,7 @@ class VisionTransformerLayer(SameShape):
             activation=self.activation,
             dropout=self.dropout,
             seed=offset_seed(self.seed, 3),
+            kernel_initializer=fresh_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
         )
         for part in (self.ffn_layer, *self.norms, *self.scales):

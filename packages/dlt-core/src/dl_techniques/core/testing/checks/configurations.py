@@ -66,7 +66,8 @@ def config_complete(subject: Subject) -> None:
     # A foreign class may leave out what holds its default; a derived configuration never does.
     derived = issubclass(subject.cls, Configurable)
     wanted = [*(named if derived else ()), *subject.example.config]
-    missing = sorted({name for name in wanted if name not in config} - _NOT_STORED)
+    left_out = _NOT_STORED | getattr(subject.cls, "transient", frozenset())
+    missing = sorted({name for name in wanted if name not in config} - left_out)
     require(not missing, f"not in the configuration: {', '.join(missing)}")
     _require_stored(config, subject.example.config)
     for name, value in subject.given.items():

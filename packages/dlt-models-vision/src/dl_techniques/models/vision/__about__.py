@@ -1,0 +1,3 @@
+"""Version of dlt-models-vision."""
+
+__version__ = "0.1.0"
