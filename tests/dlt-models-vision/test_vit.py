@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import keras
 import numpy as np
 import pytest
 
-from dl_techniques.models.vit import ViT, ViTTiny
+from dl_techniques.models.vit import ViT, ViTHMLP, ViTTiny
 
 SMALL = {"dim": 16, "depth": 2, "num_heads": 2, "patch_size": 8}
 COUNTS = {
@@ -163,3 +166,51 @@ def test_constructor():
     model = ViTTiny(input_shape=(32, 32, 3), classes=3, depth=1)
     assert (model.variant, model.output_shape) == ("tiny", (None, 3))
     assert ViTTiny.__name__ == "ViTTiny"
+
+
+HMLP_COUNTS = {"tiny": 5_619_016, "small": 21_946_024, "base": 86_727_016}
+
+
+def test_parameters_of_the_hierarchical_stem():
+    for variant, count in HMLP_COUNTS.items():
+        d, depth = ViT.settings_of(variant)[:2]
+        q = d // 4
+        stem = 48 * q + q + 2 * q + 4 * q * q + q + 2 * q + 4 * q * d + d + 2 * d
+        plain = 768 * d + d
+        assert parameters(d, depth, 16, 14, 1000) - plain + stem == count
+    model = ViTHMLP("tiny", dim=16, depth=1, num_heads=2, classes=5, input_shape=(32, 32, 3))
+    stem = 48 * 4 + 4 + 8 + 64 + 4 + 8 + 4 * 64 + 16 + 32
+    whole = parameters(16, 1, 16, 2, 5) - (768 * 16 + 16) + stem
+    assert sum(math.prod(v.shape) for v in model.trainable_weights) == whole
+
+
+@pytest.mark.oracle
+def test_hierarchical_stem_within_timm(peer, written, answer, agrees, returns, images, randomized):
+    import torch
+
+    theirs = peer(patch_size=16)
+    first, second, third = (
+        torch.nn.Conv2d(3, 4, 4, 4),
+        torch.nn.Conv2d(4, 4, 2, 2),
+        torch.nn.Conv2d(4, 16, 2, 2),
+    )
+    norms = [torch.nn.BatchNorm2d(n) for n in (4, 4, 16)]
+    act = torch.nn.GELU()
+    layers = [first, norms[0], act, second, norms[1], act, third, norms[2]]
+    theirs.patch_embed.proj = torch.nn.Sequential(*layers)
+    path = written(randomized(theirs))
+    model = ViTHMLP.from_weights(path, variant="tiny", dim=16, depth=2, num_heads=2)
+    assert (model.patch_size, model.inputs[0].shape) == (16, (None, 32, 32, 3))
+    agrees("ViTHMLP", "timm", model(images()), answer(theirs, images()))
+    returns(model, path, "timm")
+
+
+def test_patches_do_not_see_each_other():
+    """Property: changing one patch changes one token of the stem, and no other."""
+    model = ViTHMLP("tiny", dim=16, depth=1, num_heads=2, classes=5, input_shape=(32, 32, 3))
+    stem = model.get_layer("patches")
+    x = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype("float32")
+    changed = x.copy()
+    changed[:, 20, 3] += 1.0
+    before, after = (np.asarray(keras.ops.convert_to_numpy(stem(t))) for t in (x, changed))
+    assert np.flatnonzero((before != after).any(axis=-1)[0]).tolist() == [2]

@@ -16,6 +16,7 @@ from dl_techniques.layers.attention.differential_attention import DifferentialAt
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention as GroupQueryAttention
 from dl_techniques.layers.attention.hopfield_attention import HopfieldAttention as HopfieldAttention
 from dl_techniques.layers.attention.mobile_mqa import MobileMQA as MobileMQA
+from dl_techniques.layers.attention.mobile_mqa_block import MobileMQABlock as MobileMQABlock
 from dl_techniques.layers.attention.non_local_attention import NonLocalAttention as NonLocalAttention
 from dl_techniques.layers.attention.sparse_attention import SparseAttention as SparseAttention
 from dl_techniques.layers.attention.spatial_attention import SpatialAttention as SpatialAttention
@@ -42,6 +43,7 @@ from dl_techniques.layers.embedding.hierarchical_capsule_stem import Hierarchica
 from dl_techniques.layers.embedding.hierarchical_mlp_stem import HierarchicalMLPStem as HierarchicalMLPStem
 from dl_techniques.layers.embedding.patch_embedding1d import PatchEmbedding1d as PatchEmbedding1d
 from dl_techniques.layers.embedding.patch_embedding import PatchEmbedding as PatchEmbedding
+from dl_techniques.layers.embedding.patch_merging import PatchMerging as PatchMerging
 from dl_techniques.layers.embedding.positional_embedding import PositionalEmbedding as PositionalEmbedding
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding as RotaryPositionEmbedding
 from dl_techniques.layers.ffn.differential_ffn import DifferentialFFN as DifferentialFFN
@@ -209,11 +211,13 @@ __all__ = [
     "Mish",
     "MixedSequentialBlock",
     "MobileMQA",
+    "MobileMQABlock",
     "NonLocalAttention",
     "OrthoBlock",
     "PackedBitLinear",
     "PatchEmbedding",
     "PatchEmbedding1d",
+    "PatchMerging",
     "PixelShuffle",
     "PositionalEmbedding",
     "PowerMLPLayer",

@@ -6,6 +6,7 @@ from dl_techniques.layers.attention.differential_attention import DifferentialAt
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention as GroupQueryAttention
 from dl_techniques.layers.attention.hopfield_attention import HopfieldAttention as HopfieldAttention
 from dl_techniques.layers.attention.mobile_mqa import MobileMQA as MobileMQA
+from dl_techniques.layers.attention.mobile_mqa_block import MobileMQABlock as MobileMQABlock
 from dl_techniques.layers.attention.non_local_attention import NonLocalAttention as NonLocalAttention
 from dl_techniques.layers.attention.sparse_attention import SparseAttention as SparseAttention
 from dl_techniques.layers.attention.spatial_attention import SpatialAttention as SpatialAttention
@@ -26,6 +27,7 @@ __all__ = [
     "GroupedQueryAttention",
     "HopfieldAttention",
     "MobileMQA",
+    "MobileMQABlock",
     "NonLocalAttention",
     "SparseAttention",
     "SpatialAttention",

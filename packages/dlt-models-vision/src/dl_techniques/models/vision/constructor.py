@@ -30,14 +30,13 @@ class Constructor(Protocol[M_co]):
         """
 
 
-def constructor(model: type[M], variant: str, name: str, module: str) -> Constructor[M]:
+def constructor(name: str, model: type[M], variant: str) -> Constructor[M]:
     """Make the function that makes one variant of a model.
 
     Args:
+        name: The function's name; it stands in the module `constructors` beside the class's.
         model: The class.
         variant: Its variant.
-        name: The function's name.
-        module: The module that holds it, by which it is pickled.
 
     Returns:
         The function.
@@ -60,6 +59,6 @@ def constructor(model: type[M], variant: str, name: str, module: str) -> Constru
         )
 
     make.__name__ = make.__qualname__ = name
-    make.__module__ = module
+    make.__module__ = f"{model.__module__.rpartition('.')[0]}.constructors"
     make.__doc__ = f"`{model.__name__}({variant!r}, ...)`; the arguments are those of the class."
     return make

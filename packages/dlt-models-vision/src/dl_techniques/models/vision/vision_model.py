@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -59,7 +58,7 @@ class VisionModel(Model):
         settings: Variant -> its settings.
         preprocessing: Arguments of `Preprocess` that the networks are trained with by default.
         block: Pattern of the names of the blocks that a variant is known by.
-        width: Path of the variable whose size is the width that a variant is known by.
+        width_path: Path of the variable whose size is the width that a variant is known by.
         weights_info: Where the weights come from; `None` for random ones.
     """
 
@@ -67,7 +66,7 @@ class VisionModel(Model):
     settings: ClassVar[Mapping[str, Any]] = {}
     preprocessing: ClassVar[Mapping[str, Any]] = IMAGENET
     block: ClassVar[str] = r"(stage\d+_)?block\d+"
-    width: ClassVar[str] = "norm.gamma"
+    width_path: ClassVar[str] = "norm.gamma"
 
     variant: str
     include_top: bool
@@ -133,17 +132,29 @@ class VisionModel(Model):
         return find_weights(f"{cls.identifier()}/{variant}/{weights}")
 
     @classmethod
-    def preprocess_of(cls, source: Any, preprocess: Mapping[str, Any] | None) -> dict[str, Any]:
+    def preprocessing_of(cls, variant: str) -> Mapping[str, Any]:  # noqa: ARG003  # of subclasses
+        """Arguments of `Preprocess` that a variant is trained with by default.
+
+        Args:
+            variant: Its name.
+        """
+        return cls.preprocessing
+
+    @classmethod
+    def preprocess_of(
+        cls, source: Any, preprocess: Mapping[str, Any] | None, variant: str
+    ) -> dict[str, Any]:
         """The preprocessing: what was given, what the weights were trained with, the default.
 
         Args:
             source: What `source_of` returned.
             preprocess: Arguments of `Preprocess`, or `None`.
+            variant: The variant.
         """
         if preprocess is not None:
             return Preprocess(**preprocess).to_json()
         trained = source.preprocess if isinstance(source, WeightEntry) else {}
-        return Preprocess(**(trained or cls.preprocessing)).to_json()
+        return Preprocess(**(trained or cls.preprocessing_of(variant))).to_json()
 
     @classmethod
     def from_weights(
@@ -187,7 +198,7 @@ class VisionModel(Model):
         if variant is not None:
             return {**config, "variant": variant}
         blocks = {m[0] for name in shapes if (m := re.match(cls.block, name))}
-        wide = shapes.get(cls.width, (0,))
+        wide = shapes.get(cls.width_path, (0,))
         found = (len(blocks), max(wide))
         for name in cls.settings:
             if cls.signature_of(name) == found:
@@ -211,12 +222,13 @@ class VisionModel(Model):
         """Store the constructor's parameters under their own names.
 
         Args:
-            values: The local names of the constructor; parameters that it has not assigned to.
+            values: The local names of the constructor before it makes any of its own.
         """
-        for name in inspect.signature(type(self).__init__).parameters:
+        for name, value in values.items():
             # What Keras has under a parameter's name, the contract stores as it was given.
-            if name in values and name not in {"self", "kwargs"} and not _is_taken(self, name):
-                setattr(self, name, values[name])
+            taken = isinstance(getattr(type(self), name, None), property)
+            if name not in {"self", "kwargs", "__class__", *self.transient} and not taken:
+                setattr(self, name, value)
 
     def finish(self, levels: Sequence[str], source: Any, accept_license: str | None) -> None:
         """Name the levels of features and load the weights.
@@ -286,7 +298,7 @@ class VisionModel(Model):
     @property
     def preprocessor(self) -> Preprocessor:
         """Turns images of bytes into the model's input, at the size that the model is built for."""
-        settings = dict(self.preprocess or self.preprocessing)
+        settings = dict(self.preprocess or self.preprocessing_of(self.variant))
         size = self.inputs[0].shape[1:3]
         if None not in size:
             settings["size"] = tuple(size)
@@ -383,10 +395,6 @@ class VisionModel(Model):
                 layer.trainable = own[layer.name].trainable
         model.weights_info = self.weights_info
         return model
-
-
-def _is_taken(model: Any, name: str) -> bool:
-    return name in type(model).transient or isinstance(getattr(type(model), name, None), property)
 
 
 def shapes_of(component: str, path: Path, layout: str | None) -> dict[str, tuple[int, ...]]:

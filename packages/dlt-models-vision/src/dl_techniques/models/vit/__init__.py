@@ -2,11 +2,20 @@
 
 from dl_techniques.core.lazy import serve
 
-_SIZES = ("Tiny", "Small", "Base", "Large", "Huge")
 _ADDRESSES = {
     "ViT": "vit:ViT",
+    "ViTTiny": "constructors:ViTTiny",
+    "ViTSmall": "constructors:ViTSmall",
+    "ViTBase": "constructors:ViTBase",
+    "ViTLarge": "constructors:ViTLarge",
+    "ViTHuge": "constructors:ViTHuge",
+    "ViTHMLP": "vit_hmlp:ViTHMLP",
+    "ViTHMLPTiny": "constructors:ViTHMLPTiny",
+    "ViTHMLPSmall": "constructors:ViTHMLPSmall",
+    "ViTHMLPBase": "constructors:ViTHMLPBase",
+    "ViTHMLPLarge": "constructors:ViTHMLPLarge",
     "VisionTransformer": "vit:ViT",
-    **{f"ViT{size}": f"constructors:ViT{size}" for size in _SIZES},
+    "HierarchicalVisionTransformer": "vit_hmlp:ViTHMLP",
 }
 __getattr__, __dir__, __all__ = serve(
     __name__, {name: f"{__name__}.{address}" for name, address in _ADDRESSES.items()}

@@ -6,9 +6,14 @@ from typing import Final
 
 from dl_techniques.models.vision.constructor import Constructor, constructor
 from dl_techniques.models.vit.vit import ViT
+from dl_techniques.models.vit.vit_hmlp import ViTHMLP
 
-ViTTiny: Final[Constructor[ViT]] = constructor(ViT, "tiny", "ViTTiny", __name__)
-ViTSmall: Final[Constructor[ViT]] = constructor(ViT, "small", "ViTSmall", __name__)
-ViTBase: Final[Constructor[ViT]] = constructor(ViT, "base", "ViTBase", __name__)
-ViTLarge: Final[Constructor[ViT]] = constructor(ViT, "large", "ViTLarge", __name__)
-ViTHuge: Final[Constructor[ViT]] = constructor(ViT, "huge", "ViTHuge", __name__)
+ViTTiny: Final[Constructor[ViT]] = constructor("ViTTiny", ViT, "tiny")
+ViTSmall: Final[Constructor[ViT]] = constructor("ViTSmall", ViT, "small")
+ViTBase: Final[Constructor[ViT]] = constructor("ViTBase", ViT, "base")
+ViTLarge: Final[Constructor[ViT]] = constructor("ViTLarge", ViT, "large")
+ViTHuge: Final[Constructor[ViT]] = constructor("ViTHuge", ViT, "huge")
+ViTHMLPTiny: Final[Constructor[ViTHMLP]] = constructor("ViTHMLPTiny", ViTHMLP, "tiny")
+ViTHMLPSmall: Final[Constructor[ViTHMLP]] = constructor("ViTHMLPSmall", ViTHMLP, "small")
+ViTHMLPBase: Final[Constructor[ViTHMLP]] = constructor("ViTHMLPBase", ViTHMLP, "base")
+ViTHMLPLarge: Final[Constructor[ViTHMLP]] = constructor("ViTHMLPLarge", ViTHMLP, "large")

@@ -117,3 +117,16 @@ JAX: Final = W.Layout(
     ignore=("pre_logits/*",),
 )
 """The `.npz` files of google-research/vision_transformer."""
+
+HMLP: Final = W.Layout(
+    "timm",
+    (
+        *(rule for rule in TIMM.rules if rule.keys != "patch_embed.proj"),
+        *(W.Rule(f"patch_embed.proj.{3 * i}", f"patches.convs.{i}", W.CONV) for i in range(4)),
+        *(
+            W.Rule(f"patch_embed.proj.{3 * i + 1}", f"patches.norms.{i}", W.BATCH_NORM)
+            for i in range(4)
+        ),
+    ),
+)
+"""Of `ViTHMLP`: timm's names, with the stem's layers numbered as in a `torch.nn.Sequential`."""

@@ -154,6 +154,7 @@ class ViT(VisionModel):
         accept_license: str | None = None,
         **kwargs: Any,
     ) -> None:
+        given = dict(locals())
         size = self.settings_of(variant)
         patch = size.patch_size if patch_size is None else patch_size
         width = size.dim if dim is None else dim
@@ -171,7 +172,7 @@ class ViT(VisionModel):
             )
         source = self.source_of(variant, weights)
         inputs, x = image_input(
-            input_shape, self.preprocess_of(source, preprocess), include_preprocessing
+            input_shape, self.preprocess_of(source, preprocess, variant), include_preprocessing
         )
         self._require_patches(inputs.shape[1:3], patch)
         x = self._stem(x, width, patch)
@@ -204,7 +205,7 @@ class ViT(VisionModel):
         if include_top:
             x = classifier(x, classes, classifier_activation)
         super().__init__(inputs, x, **kwargs)
-        self.keep(locals())
+        self.keep(given)
         self.finish([f"block{i}" for i in range(blocks)], source, accept_license)
 
     def _stem(self, x: Tensor, dim: int, patch_size: Any) -> Tensor:

@@ -1,0 +1,1 @@
+from dl_techniques.models.capsnet.capsnet import CapsNet as CapsNet

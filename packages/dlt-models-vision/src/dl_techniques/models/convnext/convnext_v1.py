@@ -1,0 +1,133 @@
+"""ConvNeXt, version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from dl_techniques.core import Example, Rejection, TensorSpec, component
+from dl_techniques.layers import ConvNeXtV1Block
+from dl_techniques.models.convnext.convnext import ConvNeXt, Size
+
+SIZES: Mapping[str, Size] = {
+    "tiny": Size((3, 3, 9, 3), (96, 192, 384, 768)),
+    "small": Size((3, 3, 27, 3), (96, 192, 384, 768)),
+    "base": Size((3, 3, 27, 3), (128, 256, 512, 1024)),
+    "large": Size((3, 3, 27, 3), (192, 384, 768, 1536)),
+    "xlarge": Size((3, 3, 27, 3), (256, 512, 1024, 2048)),
+}
+
+
+@component(
+    "dl_techniques>ConvNeXtV1",
+    kind="model",
+    tags=("vision", "convolution", "classification"),
+    paper="arXiv:2201.03545",
+    since="0.1",
+    variants=("tiny", "small", "base", "large", "xlarge"),
+)
+class ConvNeXtV1(ConvNeXt):
+    """ConvNeXt: a convolutional network in the form of a hierarchical vision transformer.
+
+    y = head(LN(mean(x_4))), x_s = blocks_s(conv_2x2(LN(x_(s - 1)))), x_0 = LN(conv_4x4(images)).
+
+    Args:
+        variant: `"tiny"`, `"small"`, `"base"`, `"large"` or `"xlarge"`.
+        include_top: Whether the model ends with its classifier.
+        weights: First weights: `None` for random ones, a tag such as `"imagenet"`, a file of any
+            layout, or a `WeightEntry`.
+        input_shape: Height, width and channels of the images; height and width may be `None`.
+        classes: Number of classes.
+        classifier_activation: Activation of the classifier; `None` for logits.
+        pooling: Without the classifier: `None` for the normalized map, `"avg"` or `"max"`.
+        depths: Blocks of the four stages; `None` for the variant's.
+        dims: Channels of the four stages; `None` for the variant's.
+        kernel_size: Size of the depthwise kernels.
+        stem_strides: Side of the stem's patches.
+        layer_scale_init: Initial gain of the branches; `None` for no gain.
+        norm_epsilon: Added to the variance in all norms.
+        drop_path: Rate of stochastic depth of the last block; it grows linearly from 0.
+        preprocess: Arguments of `dl_techniques.weights.Preprocess`; `None` for those of the
+            weights.
+        include_preprocessing: Whether the model normalizes images of 0 to 255 itself.
+        seed: Seed of stochastic depth.
+        accept_license: The licence of the weights that you accept, where consent is asked for.
+        **kwargs: Arguments of `keras.Model`.
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, classes)`; without the classifier `(batch, height / 32, width / 32, channels)`, or
+        `(batch, channels)` with pooling.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from dl_techniques.models.convnext import ConvNeXtV1
+        >>> model = ConvNeXtV1(depths=(1, 1, 1, 1), dims=(4, 4, 8, 8), classes=5)
+        >>> model(np.zeros((2, 224, 224, 3))).shape[1]
+        5
+
+    References:
+        Liu et al., "A ConvNet for the 2020s", arXiv:2201.03545.
+    """
+
+    settings = SIZES
+
+    def __init__(
+        self,
+        variant: str = "tiny",
+        include_top: bool = True,
+        weights: Any = None,
+        input_shape: Sequence[int | None] | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = None,
+        pooling: str | None = None,
+        depths: Sequence[int] | None = None,
+        dims: Sequence[int] | None = None,
+        kernel_size: int = 7,
+        stem_strides: int = 4,
+        layer_scale_init: float | None = 1e-6,
+        norm_epsilon: float = 1e-6,
+        drop_path: float = 0.0,
+        preprocess: Mapping[str, Any] | None = None,
+        include_preprocessing: bool = False,
+        seed: int | None = None,
+        accept_license: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        given = dict(locals())
+        block = partial(
+            ConvNeXtV1Block,
+            kernel_size=kernel_size,
+            layer_scale_init=layer_scale_init,
+            norm_epsilon=norm_epsilon,
+        )
+        self.assemble(block, given, kwargs)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """A classifier of images, and a map."""
+        images = TensorSpec((2, 16, 16, 3))
+        small: dict[str, Any] = {"depths": (1, 1, 1, 1), "dims": (4, 4, 6, 6), "kernel_size": 3}
+        small |= {"stem_strides": 2, "layer_scale_init": 0.5}
+        top = {"classes": 3, "input_shape": (16, 16, 3)}
+        yield Example(cls, {**small, **top}, images)
+        bare = {"include_top": False, "input_shape": (None, None, 3)}
+        yield Example(cls, {**small, **bare}, images, name="map")
+
+    @classmethod
+    def rejections(cls) -> Iterator[Rejection]:
+        """Unknown words, numbers out of range."""
+        yield Rejection(cls, {"variant": "enormous"}, "variant")
+        yield Rejection(cls, {"depths": (1, 1)}, "depths")
+        yield Rejection(cls, {"dims": (4, 4, 4, 0)}, "dims")
+        yield Rejection(cls, {"drop_path": 2.0}, "drop_path")
+        yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
+        yield Rejection(cls, {"include_top": False, "pooling": "sum"}, "pooling")
+        yield Rejection(cls, {"input_shape": (32, 32)}, "input_shape")
+        yield Rejection(cls, {"classes": 0, "depths": (1, 1, 1, 1)}, "classes")

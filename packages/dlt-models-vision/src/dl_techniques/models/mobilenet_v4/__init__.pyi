@@ -1,0 +1,6 @@
+from dl_techniques.models.mobilenet_v4.constructors import MobileNetV4ConvLarge as MobileNetV4ConvLarge
+from dl_techniques.models.mobilenet_v4.constructors import MobileNetV4ConvMedium as MobileNetV4ConvMedium
+from dl_techniques.models.mobilenet_v4.constructors import MobileNetV4ConvSmall as MobileNetV4ConvSmall
+from dl_techniques.models.mobilenet_v4.constructors import MobileNetV4HybridLarge as MobileNetV4HybridLarge
+from dl_techniques.models.mobilenet_v4.constructors import MobileNetV4HybridMedium as MobileNetV4HybridMedium
+from dl_techniques.models.mobilenet_v4.mobilenet_v4 import MobileNetV4 as MobileNetV4

@@ -1,0 +1,14 @@
+"""Swin transformers. Importing the package imports neither Keras nor a backend."""
+
+from dl_techniques.core.lazy import serve
+
+_ADDRESSES = {
+    "SwinTransformer": "swin_transformer:SwinTransformer",
+    "SwinTiny": "constructors:SwinTiny",
+    "SwinSmall": "constructors:SwinSmall",
+    "SwinBase": "constructors:SwinBase",
+    "SwinLarge": "constructors:SwinLarge",
+}
+__getattr__, __dir__, __all__ = serve(
+    __name__, {name: f"{__name__}.{address}" for name, address in _ADDRESSES.items()}
+)

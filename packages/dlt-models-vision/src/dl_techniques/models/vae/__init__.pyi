@@ -1,0 +1,1 @@
+from dl_techniques.models.vae.vae import VAE as VAE
