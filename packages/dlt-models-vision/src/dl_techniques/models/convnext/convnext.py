@@ -51,7 +51,7 @@ class ConvNeXt(VisionModel):
         require_integers(stem_strides=given["stem_strides"])
         require_shares(drop_path=given["drop_path"])
         require_positive_numbers(norm_epsilon=given["norm_epsilon"])
-        source = self.source_of(given["variant"], given["weights"])
+        source = self.source_of(given["variant"], given["weights"], given["accept_license"])
         preprocess = self.preprocess_of(source, given["preprocess"], given["variant"])
         inputs, x = image_input(given["input_shape"], preprocess, given["include_preprocessing"])
         norm = _Norm(given["norm_epsilon"])

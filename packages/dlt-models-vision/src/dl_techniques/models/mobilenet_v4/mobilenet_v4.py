@@ -127,7 +127,7 @@ class MobileNetV4(VisionModel):
             )
         blocks = [parse_stage(codes) for codes in stages or size.stages]
         build = _Blocks(size.activation if activation is None else activation, scale, width, seed)
-        source = self.source_of(variant, weights)
+        source = self.source_of(variant, weights, accept_license)
         settings = self.preprocess_of(source, preprocess, variant)
         inputs, x = image_input(input_shape, settings, include_preprocessing)
         x = build.conv(x, stem, 3, 2, "stem")

@@ -150,7 +150,7 @@ class SwinTransformer(VisionModel):
                 "`num_heads` must divide the channels of each stage. "
                 f"Received: num_heads={heads}, dim={first}"
             )
-        source = self.source_of(variant, weights)
+        source = self.source_of(variant, weights, accept_license)
         settings = self.preprocess_of(source, preprocess, variant)
         inputs, x = image_input(input_shape, settings, include_preprocessing)
         norm = {"class_name": "LayerNormalization", "config": {"epsilon": norm_epsilon}}

@@ -19,6 +19,7 @@ from dl_techniques.weights import (
     Report,
     WeightEntry,
     WeightsMismatch,
+    fetch,
     load,
 )
 from dl_techniques.weights.catalog import find_weights, layouts_of, load_layout
@@ -107,19 +108,27 @@ class VisionModel(Model):
         raise NotImplementedError
 
     @classmethod
-    def source_of(cls, variant: str, weights: Any) -> Any:
-        """What the argument `weights` stands for.
+    def source_of(cls, variant: str, weights: Any, accept_license: str | None = None) -> Any:
+        """What the argument `weights` stands for; listed weights are fetched.
 
         Args:
             variant: The variant.
             weights: `None`, a tag, a path or a `WeightEntry`.
+            accept_license: The licence that the user accepts.
 
         Returns:
             `None`, a `WeightEntry`, or a path.
 
         Raises:
             UnknownWeights: If it is neither a file nor a tag that an installed listing has.
+            LicenceNotAccepted: If the licence asks for consent that was not given.
+            WeightsUnavailable: If they are nowhere to be had.
         """
+        if isinstance(weights, str) and not Path(weights).is_file():
+            weights = find_weights(f"{cls.identifier()}/{variant}/{weights}")
+        if isinstance(weights, WeightEntry):
+            # Before a large graph is made in vain.
+            fetch(weights, accept_license=accept_license)
         if weights is None or isinstance(weights, WeightEntry | os.PathLike):
             return weights
         if not isinstance(weights, str):
@@ -127,9 +136,7 @@ class VisionModel(Model):
                 "`weights` must be None, a tag, a path or a WeightEntry. "
                 f"Received: weights={weights!r}"
             )
-        if Path(weights).is_file():
-            return Path(weights)
-        return find_weights(f"{cls.identifier()}/{variant}/{weights}")
+        return Path(weights)
 
     @classmethod
     def preprocessing_of(cls, variant: str) -> Mapping[str, Any]:  # noqa: ARG003  # of subclasses

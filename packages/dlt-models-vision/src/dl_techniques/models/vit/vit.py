@@ -170,7 +170,7 @@ class ViT(VisionModel):
             raise ValueError(
                 f"`num_heads` must divide `dim`. Received: dim={width}, num_heads={heads}"
             )
-        source = self.source_of(variant, weights)
+        source = self.source_of(variant, weights, accept_license)
         inputs, x = image_input(
             input_shape, self.preprocess_of(source, preprocess, variant), include_preprocessing
         )
