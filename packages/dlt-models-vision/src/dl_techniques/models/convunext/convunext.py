@@ -178,7 +178,7 @@ class ConvUNext(Model):
             sample_weight: As in Keras.
             training: Whether the model is being trained.
         """
-        compute: Any = super().compute_loss  # type: ignore[misc]  # Keras's
+        compute: Any = super().compute_loss
         return compute(
             x=x,
             y=_reduced(y, y_pred),
