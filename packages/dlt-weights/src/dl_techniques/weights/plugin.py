@@ -44,3 +44,22 @@ def dl_doctor() -> Iterator[Problem]:
         if entry.sha256 is None:
             message = f"{entry.name} has no sha256: what is downloaded cannot be checked"
             yield Problem(entry.distribution, "manifest", message, entry.location)
+
+
+@hookimpl
+def dl_list_columns(ids: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """How many pretrained weights each model has, and their licences.
+
+    Args:
+        ids: Identifiers of the models.
+    """
+    from dl_techniques.weights.catalog import read_catalog
+
+    rows: dict[str, list[str]] = {identifier: [] for identifier in ids}
+    for entry in read_catalog().entries:
+        if entry.component in rows:
+            rows[entry.component].append(entry.licence)
+    return {
+        "WEIGHTS": {name: str(len(found)) for name, found in rows.items() if found},
+        "LICENCES": {name: " ".join(sorted(set(found))) for name, found in rows.items()},
+    }

@@ -82,6 +82,7 @@ def _text(report: ModelReport) -> str:
         versions = f"dlt-core {origin.core}, Keras {origin.keras} on {origin.backend}"
         lines += ["", f"Says of itself (not verified): {versions}, Python {origin.python}"]
         lines += [f"  needs Keras {origin.least_keras} or newer"]
+        lines += [f"  weights: {key} {value}" for key, value in origin.weights.items()]
     lines += ["", f"This file {'can be loaded' if report.loadable else 'would be refused'}."]
     lines += [f"  - {problem}" for problem in report.problems]
     return "\n".join(lines)

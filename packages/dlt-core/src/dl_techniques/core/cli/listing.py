@@ -7,6 +7,7 @@ import argparse
 from dl_techniques.core.cli.completion import completes, distributions, tags
 from dl_techniques.core.cli.output import complain, one_of, say, say_json
 from dl_techniques.core.contract.identifier import KINDS
+from dl_techniques.core.registry.listing import Listing
 from dl_techniques.core.registry.registry import registry
 
 
@@ -40,12 +41,27 @@ def run(options: argparse.Namespace) -> int:
         distribution=options.distribution,
         search=options.search,
     )
+    columns = _columns(listing) if options.kind == "model" else {}
     problems = registry.problems
     if options.json:
-        say_json(components=listing.records(), problems=[problem._asdict() for problem in problems])
+        records = listing.records()
+        for record in records:
+            texts = {name.lower(): column.get(record["id"], "") for name, column in columns.items()}
+            record |= {name: text for name, text in texts.items() if name not in record}
+        say_json(components=records, problems=[problem._asdict() for problem in problems])
         return 0
-    say(listing.table())
+    say(listing.table(columns=columns))
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         complain(f"{count} on the way; `dl-techniques doctor` shows them")
     return 0
+
+
+def _columns(listing: Listing) -> dict[str, dict[str, str]]:
+    """What plugins, and the manifests, say of models beside their summaries."""
+    columns = {"VARIANTS": {entry.id: " ".join(entry.variants) for entry in listing}}
+    ids = tuple(entry.id for entry in listing)
+    for answer in registry.plugins.call("dl_list_columns", ids=ids):
+        for heading, column in answer.value.items():
+            columns.setdefault(heading, {}).update(column)
+    return columns

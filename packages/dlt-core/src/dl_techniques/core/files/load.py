@@ -97,6 +97,8 @@ def load_model(
             limits=limits,
         )
     said = checked.provenance.to_json() if checked.provenance else {}
+    if said.get("weights"):
+        model.weights_origin = said["weights"]
     registry.plugins.call("dl_model_loaded", model=model, provenance=said)
     return model
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from dl_techniques.core.errors import ModelFileError
@@ -45,6 +46,8 @@ class Provenance(NamedTuple):
     """Identifier -> its origin."""
     members: Mapping[str, str]
     """Every other member -> its sha256."""
+    weights: Mapping[str, str] = MappingProxyType({})
+    """Where pretrained weights come from: `source`, `sha256`, `licence`, ..."""
 
     def to_json(self) -> dict[str, Any]:
         """The member as JSON types."""
@@ -53,6 +56,7 @@ class Provenance(NamedTuple):
             name: origin._asdict() for name, origin in sorted(self.components.items())
         }
         document["members"] = dict(sorted(self.members.items()))
+        document["weights"] = dict(self.weights)
         return document
 
     def to_bytes(self) -> bytes:
@@ -87,13 +91,34 @@ def parse(document: Any, *, label: str) -> Provenance:
         for name, origin in _mapping(document, "components", label).items()
     }
     members = _mapping(document, "members", label)
+    # Files of the first release lack it.
+    weights = {} if "weights" not in document else _mapping(document, "weights", label)
+    weights = {key: _text(weights, key, label) for key in weights}
     for name, digest in members.items():
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise _error(f"has no sha256 for {short_repr(name)}.", label)
-    return Provenance(contract=contract, components=components, members=members, **texts)
+    return Provenance(
+        contract=contract, components=components, members=members, weights=weights, **texts
+    )
 
 
 _TEXTS: Final = ("keras", "least_keras", "backend", "python", "core")
+
+
+def weights_origin(model: Any) -> dict[str, str]:
+    """What a model's attribute `weights_origin` says of its pretrained weights, as short texts.
+
+    Args:
+        model: The model.
+    """
+    origin = getattr(model, "weights_origin", None)
+    if not isinstance(origin, Mapping):
+        return {}
+    return {
+        str(key): str(value)[:_LONGEST]
+        for key, value in origin.items()
+        if str(value)[:_LONGEST].isprintable() and value not in (None, "")
+    }
 
 
 def check_digests(provenance: Provenance, digests: Mapping[str, str], *, label: str) -> None:

@@ -25,7 +25,7 @@ from dl_techniques.core.files.config_walk import Audit, audit
 from dl_techniques.core.files.known_components import installed_and_declared
 from dl_techniques.core.files.limits import LIMITS
 from dl_techniques.core.files.load import open_model
-from dl_techniques.core.files.provenance import Origin, Provenance
+from dl_techniques.core.files.provenance import Origin, Provenance, weights_origin
 from dl_techniques.core.files.rebuilt import differences, lost_values, shared_between_models
 from dl_techniques.core.registry.registry import registry
 
@@ -71,14 +71,14 @@ def save_model(model: Any, path: str | os.PathLike[str], *, overwrite: bool = Tr
             keras.saving.save_model(model, temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(STATE, json.dumps(model_state.capture(model)))
-        provenance = _describe(temporary, str(target))
+        provenance = _describe(temporary, str(target), weights_origin(model))
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(PROVENANCE, provenance.to_bytes())
         _require_same(model, temporary, str(target))
     registry.plugins.call("dl_model_saved", path=str(target), provenance=provenance.to_json())
 
 
-def _describe(file: Path, label: str) -> Provenance:
+def _describe(file: Path, label: str, weights: dict[str, str]) -> Provenance:
     """Describe a file that Keras wrote; refuse what could not be loaded again."""
     known = installed_and_declared()
     with Archive(file, label=label) as archive:
@@ -97,6 +97,7 @@ def _describe(file: Path, label: str) -> Provenance:
         contract=CONTRACT,
         components=_origins(found),
         members=members,
+        weights=weights,
     )
 
 

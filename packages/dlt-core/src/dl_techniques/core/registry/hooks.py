@@ -90,3 +90,15 @@ def dl_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         subparsers: Where to add parsers. A command sets `func`, which takes the parsed
             arguments and returns the exit code, with `set_defaults`.
     """
+
+
+@hookspec
+def dl_list_columns(ids: tuple[str, ...]) -> Mapping[str, Mapping[str, str]]:  # type: ignore[empty-body]  # a signature
+    """Called by `dl-techniques list --kind model`.
+
+    Args:
+        ids: Identifiers of the components that are listed.
+
+    Returns:
+        Heading of a column -> identifier -> text.
+    """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, overload
 
 from dl_techniques.core.entry import Entry
@@ -48,19 +48,27 @@ class Listing(Sequence[Entry]):
     def __repr__(self) -> str:
         return self.table()
 
-    def table(self, width: int | None = None) -> str:
+    def table(
+        self, width: int | None = None, columns: Mapping[str, Mapping[str, str]] | None = None
+    ) -> str:
         """The components as aligned lines of text. Summaries wrap; nothing is cut.
 
         Args:
             width: Characters to a line; by default what the terminal has, and no limit where the
                 output is no terminal.
+            columns: Heading -> identifier -> text, to stand before the summaries.
         """
+        extra = columns or {}
         if not self._entries:
             return "(no components)"
         if width is None and sys.stdout is not None and sys.stdout.isatty():
             width = shutil.get_terminal_size().columns
-        rows = [_HEADER, *(_cells(entry) for entry in self._entries)]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        rows: list[tuple[str, ...]] = [(*_HEADER[:3], *map(printable, extra), _HEADER[3])]
+        for entry in self._entries:
+            *cells, summary = _cells(entry)
+            more = (printable(column.get(entry.id, "")) for column in extra.values())
+            rows.append((*cells, *more, summary))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
         return "\n".join(line for row in rows for line in _lines(row, widths, width))
 
     def records(self) -> list[dict[str, Any]]:
@@ -103,13 +111,13 @@ def _lines(row: Sequence[str], widths: Sequence[int], width: int | None) -> list
     """Return a row of the table as one line or, where that is too wide, several."""
     first = "".join(cell.ljust(size) + _GAP for cell, size in zip(row, widths, strict=False))
     room = None if width is None else width - len(first)
-    if room is None or len(row[3]) <= room:
-        return [(first + row[3]).rstrip()]
+    if room is None or len(row[-1]) <= room:
+        return [(first + row[-1]).rstrip()]
     if room < _LEAST_SUMMARY:
         indent = " " * 4
-        below = textwrap.wrap(row[3], max(width or 0, _LEAST_SUMMARY) - len(indent))
+        below = textwrap.wrap(row[-1], max(width or 0, _LEAST_SUMMARY) - len(indent))
         return [first.rstrip(), *(indent + line for line in below)]
     indent = " " * len(first)
     return textwrap.wrap(
-        row[3], width or 0, initial_indent=first, subsequent_indent=indent, drop_whitespace=True
+        row[-1], width or 0, initial_indent=first, subsequent_indent=indent, drop_whitespace=True
     )

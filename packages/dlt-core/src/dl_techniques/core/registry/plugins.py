@@ -165,10 +165,20 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value
 
 
+def _columns(value: Any) -> Any:
+    """Column -> identifier -> text."""
+    for name, column in _mapping(value or {}).items():
+        texts = isinstance(column, dict) and all(isinstance(x, str) for x in column.values())
+        if not isinstance(name, str) or not texts:
+            raise TypeError("the answer must be an object of objects of texts")
+    return value
+
+
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "dl_migrate_config": _mapping,
     "dl_model_saved": lambda value: value,
     "dl_model_loaded": lambda value: value,
     "dl_doctor": _problems,
     "dl_commands": lambda value: value,
+    "dl_list_columns": _columns,
 }

@@ -14,6 +14,7 @@ import numpy as np
 from dl_techniques.core.text import short_repr
 from dl_techniques.weights.entry import WeightEntry
 from dl_techniques.weights.errors import UnknownWeights, WeightsError, WeightsMismatch
+from dl_techniques.weights.integrity import file_hash
 from dl_techniques.weights.readers.opening import open_weights
 from dl_techniques.weights.rules.codes import NotInvertible, Transform
 from dl_techniques.weights.rules.layout import Binding, Layout, compiled, filled
@@ -71,30 +72,55 @@ def load(
         >>> W.load(model, source, layout).fits
         True
     """
-    arrays, label = _opened(source, accept_license, allow_stubs)
+    if isinstance(source, Mapping):
+        arrays, label, entry, path = source, "arrays", None, None
+    else:
+        entry, path = _located(source, accept_license)
+        arrays, label = open_weights(path, allow_stubs=allow_stubs), str(path)
     rules = _layout(component or _identifier(model), layout, arrays)
     plan = _plan(model, arrays, rules, skip, label)
     if not plan.report.fits:
         raise WeightsMismatch(_complaint(plan.report, label), plan.report)
     _assign(plan.assignments)
+    if isinstance(model, keras.Model):
+        model.weights_origin = _origin(rules, path, entry)
     return plan.report
 
 
-def _opened(source: Any, accept: str | None, allow_stubs: bool) -> tuple[Arrays, str]:
-    if isinstance(source, Mapping):
-        return source, "arrays"
-    if isinstance(source, WeightEntry) or (
-        isinstance(source, str) and not Path(source).exists() and "/" in source
-    ):
+def _origin(rules: Layout, path: Path | None, entry: WeightEntry | None) -> dict[str, str]:
+    """Where weights come from, as files of models keep it."""
+    origin = {"layout": rules.name, "rules": rules.digest}
+    if path is None:
+        return {"source": "arrays in memory", **origin}
+    if entry is None:
+        return {"source": path.name, "sha256": file_hash(path), "licence": "unknown", **origin}
+    return {
+        "name": entry.name,
+        "source": str(entry.sources[0]),
+        "sha256": entry.sha256 or file_hash(path),
+        "licence": entry.licence,
+        "licence_url": entry.licence_url,
+        **origin,
+    }
+
+
+def _located(source: Any, accept: str | None) -> tuple[WeightEntry | None, Path]:
+    """The row that lists weights, and their file."""
+    entry = source if isinstance(source, WeightEntry) else None
+    if isinstance(source, str) and not Path(source).exists() and "/" in source:
+        from dl_techniques.weights.catalog import find_weights
+
+        entry = find_weights(source)
+    if entry is not None:
         from dl_techniques.weights.download import fetch
 
-        source = fetch(source, accept_license=accept)
+        return entry, fetch(entry, accept_license=accept)
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
             "`source` must be a path, a name, a WeightEntry or a mapping. "
             f"Received: {type(source).__name__}"
         )
-    return open_weights(source, allow_stubs=allow_stubs), str(source)
+    return None, Path(source)
 
 
 def _identifier(model: Any) -> str:
