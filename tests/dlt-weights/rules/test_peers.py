@@ -21,18 +21,32 @@ SIDE, PATCH, WIDTH, DEPTH, HEADS = 32, 8, 16, 2, 2
 PARTS = ("prefix_embeddings", "embeddings")
 
 
-def network(*, classes=None, scale=None, interpolation="bicubic_antialias", grid=4, side=SIDE):
+def network(
+    *,
+    classes=None,
+    scale=None,
+    interpolation="bicubic_antialias",
+    grid=4,
+    side=SIDE,
+    clip=False,
+):
+    epsilon = 1e-5 if clip else 1e-6
     x = inputs = keras.Input((side, side, 3))
-    x = ClassToken(name="cls")(PatchEmbedding(PATCH, WIDTH, name="patches")(x))
+    x = PatchEmbedding(PATCH, WIDTH, use_bias=not clip, name="patches")(x)
+    x = ClassToken(name="cls")(x)
     position = PositionalEmbedding(
         grid_size=(grid, grid), prefix_tokens=1, interpolation=interpolation, name="positions"
     )
     x = position(x)
+    if clip:
+        x = keras.layers.LayerNormalization(epsilon=epsilon, name="first_norm")(x)
     for i in range(DEPTH):
-        x = VisionTransformerLayer(HEADS, layer_scale_init=scale, name=f"block{i}")(x)
-    x = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
+        x = VisionTransformerLayer(
+            HEADS, layer_scale_init=scale, norm_epsilon=epsilon, name=f"block{i}"
+        )(x)
+    x = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")(x)
     if classes:
-        x = keras.layers.Dense(classes, name="head")(x[:, 0])
+        x = keras.layers.Dense(classes, use_bias=not clip, name="head")(x[:, 0])
     return keras.Model(inputs, x)
 
 
@@ -70,6 +84,57 @@ TIMM = W.Layout(
         ),
         W.Rule("norm", "norm", W.NORM),
         W.Rule("head", "head", W.LINEAR),
+    ),
+)
+IN_PROJ = W.SplitThree(THREE, ("in_proj_weight", "in_proj_bias"))
+_TORCHVISION = "encoder.layers.encoder_layer_{i}"
+TORCHVISION = W.Layout(
+    "torchvision",
+    (
+        W.Rule("class_token", "cls.tokens", W.COPY),
+        W.Rule("encoder.pos_embedding", "positions", W.Positions("antialias", parts=PARTS)),
+        W.Rule("conv_proj", "patches.projection", W.CONV),
+        W.Rule(f"{_TORCHVISION}.self_attention", "block{i}.attention", IN_PROJ),
+        *blocks(
+            _TORCHVISION,
+            {
+                "out": "self_attention.out_proj",
+                "norm1": "ln_1",
+                "norm2": "ln_2",
+                "fc1": "mlp.0",
+                "fc2": "mlp.3",
+            },
+        ),
+        W.Rule("encoder.ln", "norm", W.NORM),
+        W.Rule("heads.head", "head", W.LINEAR),
+    ),
+)
+_OPEN_CLIP = "visual.transformer.resblocks.{i}"
+OPEN_CLIP = W.Layout(
+    "openclip",
+    (
+        W.Rule("visual.class_embedding", "cls.tokens", W.COPY),
+        W.Rule("visual.positional_embedding", "positions", W.Positions("plain", parts=PARTS)),
+        W.Rule("visual.conv1", "patches.projection", W.CONV),
+        W.Rule("visual.ln_pre", "first_norm", W.NORM),
+        W.Rule(f"{_OPEN_CLIP}.attn", "block{i}.attention", IN_PROJ),
+        *blocks(
+            _OPEN_CLIP,
+            {
+                "out": "attn.out_proj",
+                "norm1": "ln_1",
+                "norm2": "ln_2",
+                "fc1": "mlp.c_fc",
+                "fc2": "mlp.c_proj",
+            },
+        ),
+        W.Rule("visual.ln_post", "norm", W.NORM),
+        W.Rule("visual.proj", "head.kernel", W.COPY),
+    ),
+    # The tower of texts.
+    ignore=(
+        *("logit_scale", "positional_embedding", "text_projection", "token_embedding.*"),
+        *("ln_final.*", "transformer.*"),
     ),
 )
 _HF = "encoder.layer.{i}"
@@ -175,3 +240,75 @@ def test_transformers(timm, tmp_path):
         expected = peer(torch.tensor(x.transpose(0, 3, 1, 2))).last_hidden_state.numpy()
     close(model(x, training=False), expected)
     round_trip(model, path, DINOV2, tmp_path)
+
+
+def compared(model, peer, layout, tmp_path, forward, side=SIDE):
+    """Load a peer's weights, compare the outputs, and write them back."""
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "model.safetensors"
+    save_file({name: value.clone() for name, value in peer.state_dict().items()}, path)
+    W.load(model, path, layout)
+    x = image(side)
+    with torch.no_grad():
+        expected = forward(torch.tensor(x.transpose(0, 3, 1, 2))).numpy()
+    close(model(x, training=False), expected)
+    round_trip(model, path, layout, tmp_path)
+
+
+@pytest.mark.oracle
+def test_torchvision(timm, tmp_path):
+    import torch
+    from torchvision.models import VisionTransformer
+
+    peer = VisionTransformer(SIDE, PATCH, DEPTH, HEADS, WIDTH, 4 * WIDTH, num_classes=5)
+    peer = randomize(torch, peer)
+    compared(network(classes=5), peer, TORCHVISION, tmp_path, peer)
+
+
+@pytest.mark.oracle
+def test_open_clip(timm, tmp_path):
+    import torch
+
+    open_clip = pytest.importorskip("open_clip")
+    vision = {"image_size": SIDE, "layers": DEPTH, "width": WIDTH, "patch_size": PATCH}
+    text = {"context_length": 4, "vocab_size": 7, "width": 8, "heads": 2, "layers": 1}
+    peer = open_clip.CLIP(6, {**vision, "head_width": WIDTH // HEADS}, text)
+    peer = randomize(torch, peer)
+    compared(network(classes=6, clip=True), peer, OPEN_CLIP, tmp_path, peer.encode_image)
+
+
+@pytest.mark.oracle
+def test_keras(tmp_path):
+    """A network of Keras's own layers, saved by Keras, into the same one of ours."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, name="conv")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.DepthwiseConv2D(2, name="depth")(x))
+    peer = keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+    random = np.random.default_rng(0)
+    for variable in peer.weights:
+        variable.assign(random.uniform(0.1, 1.0, variable.shape))
+    peer.save_weights(tmp_path / "peer.weights.h5")
+    places = {
+        "conv2d": ("conv", ("kernel", "bias")),
+        "batch_normalization": ("norm", ("gamma", "beta", "moving_mean", "moving_variance")),
+        "depthwise_conv2d": ("depth", ("kernel", "bias")),
+        "dense": ("head", ("kernel", "bias")),
+    }
+    layout = W.Layout(
+        "keras",
+        tuple(
+            W.Rule(f"layers/{group}/vars/{i}", f"{layer}.{name}", W.COPY)
+            for group, (layer, names) in places.items()
+            for i, name in enumerate(names)
+        ),
+    )
+    model = keras.models.clone_model(peer)
+    W.load(model, tmp_path / "peer.weights.h5", layout)
+    x = random.normal(size=(2, 8, 8, 3)).astype("float32")
+    close(model(x), keras.ops.convert_to_numpy(peer(x)))
+    W.export(model, tmp_path / "back.npz", layout, like=tmp_path / "peer.weights.h5")
+    back, source = W.open(tmp_path / "back.npz"), W.open(tmp_path / "peer.weights.h5")
+    assert {n: back[n].tobytes() for n in back} == {n: source[n].tobytes() for n in source}

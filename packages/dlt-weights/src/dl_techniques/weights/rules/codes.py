@@ -248,9 +248,11 @@ class SplitThree:
 
     Args:
         names: Of the three layers.
+        keys: Of the weight and the bias, below the prefix.
     """
 
     names: tuple[str, str, str] = ("query", "key", "value")
+    keys: tuple[str, str] = ("weight", "bias")
 
     def transforms(self, keys: str, variables: str) -> list[Transform]:
         """The weight and the bias, each by thirds of its rows.
@@ -261,14 +263,14 @@ class SplitThree:
         """
         weight = Transform(
             "SPLIT3",
-            (joined(keys, "weight"),),
+            (joined(keys, self.keys[0]),),
             tuple(joined(joined(variables, name), "kernel") for name in self.names),
             lambda arrays, shapes: [part.T for part in _thirds(linear_forward(arrays[0]).T)],
             lambda arrays: [np.concatenate([array.T for array in arrays])],
         )
         bias = Transform(
             "SPLIT3",
-            (joined(keys, "bias"),),
+            (joined(keys, self.keys[1]),),
             tuple(joined(joined(variables, name), "bias") for name in self.names),
             lambda arrays, shapes: _thirds(arrays[0]),
             lambda arrays: [np.concatenate(arrays)],
