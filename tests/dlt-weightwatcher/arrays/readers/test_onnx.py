@@ -245,8 +245,7 @@ def test_a_cut_file_is_refused_or_read_whole(tmp_path):
             describe_model(path)
 
 
-def test_without_the_package_it_is_named(tmp_path, monkeypatch):
+def test_it_is_read_without_the_package(tmp_path, monkeypatch):
+    write(tmp_path / "m.onnx", [node("MatMul", "x", "a")], {"a": numbers(20, 10)})
     monkeypatch.setitem(sys.modules, "onnx", None)
-    (tmp_path / "m.onnx").touch()
-    with pytest.raises(ValueError, match=r"dlt-weightwatcher\[onnx\]"):
-        describe_model(tmp_path / "m.onnx")
+    assert [row.name for row in describe_model(tmp_path / "m.onnx").rows] == ["a"]

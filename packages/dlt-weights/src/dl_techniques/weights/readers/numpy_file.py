@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,14 @@ import numpy as np
 
 from dl_techniques.core.text import short_repr
 from dl_techniques.weights.errors import UnreadableFile
-from dl_techniques.weights.readers.values import Held, Mapped, Values, numpy_dtype, require_shape
+from dl_techniques.weights.readers.values import (
+    Held,
+    Mapped,
+    Unread,
+    Values,
+    numpy_dtype,
+    require_shape,
+)
 from dl_techniques.weights.readers.zip_archive import (
     data_offset,
     is_stored,
@@ -46,12 +54,22 @@ def read_npz(path: Path) -> dict[str, Values]:
     with opened_zip(path) as members:
         found: dict[str, Values] = {}
         for member, info in members.items():
-            name = member.removesuffix(".npy")
-            if is_stored(info):
-                found[name] = _mapped(path, data_offset(path, info), info.file_size)
-            else:
-                found[name] = _inflated(path, read_member(path, info, _MEMBER_LIMIT))
+            found[member.removesuffix(".npy")] = _member(path, info)
         return found
+
+
+def _member(path: Path, info: zipfile.ZipInfo) -> Values:
+    """One array of an archive; what holds no numbers is listed, and cannot be read."""
+    try:
+        if is_stored(info):
+            return _mapped(path, data_offset(path, info), info.file_size)
+        return _inflated(path, read_member(path, info, _MEMBER_LIMIT))
+    except NotNumbers as error:
+        return Unread((), "unknown", f"not read: {error}")
+
+
+class NotNumbers(UnreadableFile):  # the name says it already
+    """An array of Python objects, texts or records."""
 
 
 def _mapped(path: Path, offset: int, size: int) -> Values:
@@ -91,6 +109,6 @@ def _header(path: Path, head: bytes) -> tuple[int, tuple[int, ...], bool, np.dty
     except Exception as error:
         raise UnreadableFile(f"{path} is damaged: {short_repr(str(error))}") from error
     if dtype.kind not in "fiubc" or dtype.hasobject:
-        raise UnreadableFile(f"{path} holds {short_repr(str(dtype))}, which is not read.")
+        raise NotNumbers(f"{path} holds {short_repr(str(dtype))}, which is not read.")
     numpy_dtype(dtype.name)
     return stream.tell(), require_shape(shape), bool(fortran), dtype

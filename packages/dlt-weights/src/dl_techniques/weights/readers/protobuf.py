@@ -80,6 +80,21 @@ def text(data: memoryview, field: Field) -> str:
     return bytes(data[field.value : field.value + field.size]).decode("utf-8", "backslashreplace")
 
 
+def pair(data: memoryview, field: Field) -> dict[str, str]:
+    """The key and the value of a message that has these two texts.
+
+    Args:
+        data: The file.
+        field: The message.
+    """
+    inner = {
+        part.number: text(data, part)
+        for part in fields(data, field.value, field.value + field.size)
+        if part.wire == BYTES
+    }
+    return {inner.get(1, ""): inner.get(2, "")}
+
+
 def number(data: memoryview, field: Field, form: str) -> Any:
     """The number of a field of fixed size.
 

@@ -12,7 +12,15 @@ from dl_techniques.core.atomic_write import replacing
 from dl_techniques.core.strict_json import StrictJSONError, parse
 from dl_techniques.core.text import short_repr
 from dl_techniques.weights.errors import UnreadableFile
-from dl_techniques.weights.readers.values import Array, Mapped, Values, numpy_dtype, require_shape
+from dl_techniques.weights.readers.limits import fault_of_shape, shown
+from dl_techniques.weights.readers.values import (
+    Array,
+    Mapped,
+    Unread,
+    Values,
+    numpy_dtype,
+    require_shape,
+)
 
 _DTYPES: Final = {
     "F64": "float64",
@@ -21,6 +29,9 @@ _DTYPES: Final = {
     "BF16": "bfloat16",
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
     "I64": "int64",
     "I32": "int32",
     "I16": "int16",
@@ -39,6 +50,8 @@ _ALIGNMENT: Final = 8
 
 def read_safetensors(path: Path) -> dict[str, Values]:
     """Name -> values of a file, in the order of the file.
+
+    Tensors of a type that is not known are listed, and cannot be read.
 
     Args:
         path: The file.
@@ -61,17 +74,25 @@ def read_safetensors(path: Path) -> dict[str, Values]:
     header.pop("__metadata__", None)
     values = {name: _mapped(path, name, row, 8 + length, size) for name, row in header.items()}
     end = 0
-    for mapped in sorted(values.values(), key=lambda mapped: (mapped.offset, mapped.nbytes)):
+    known = [mapped for mapped in values.values() if isinstance(mapped, Mapped)]
+    for mapped in sorted(known, key=lambda mapped: (mapped.offset, mapped.nbytes)):
         if mapped.offset < end:
             raise UnreadableFile(f"{path} has tensors that overlap.")
         end = mapped.offset + mapped.nbytes
     return dict(values)
 
 
-def _mapped(path: Path, name: str, row: Any, start: int, size: int) -> Mapped:
+def _mapped(path: Path, name: str, row: Any, start: int, size: int) -> Mapped | Unread:
     try:
-        shape, (first, last) = require_shape(row["shape"]), require_shape(row["data_offsets"])
-        dtype = _DTYPES[row["dtype"]]
+        stated, (first, last) = tuple(row["shape"]), require_shape(row["data_offsets"])
+        code = str(row["dtype"])
+        fault = fault_of_shape(stated)
+        if fault is not None:
+            return Unread(shown(stated), code, fault)
+        shape = require_shape(stated)
+        if code not in _DTYPES:
+            return Unread(shape, code, f"values of the type {code} are not read")
+        dtype = _DTYPES[code]
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFile(f"{path}: the entry {short_repr(name)} is damaged.") from error
     nbytes = math.prod(shape) * numpy_dtype(dtype).itemsize

@@ -101,6 +101,8 @@ class Mapped:
     shape: tuple[int, ...]
     dtype: str
     fortran: bool = False
+    swapped: bool = False
+    """Whether the bytes of each number stand in the other order than this machine's."""
 
     @property
     def nbytes(self) -> int:
@@ -110,11 +112,29 @@ class Mapped:
     def read(self) -> Array:
         """A read-only memory map."""
         dtype = numpy_dtype(self.dtype)
+        dtype = dtype.newbyteorder() if self.swapped else dtype
         if not math.prod(self.shape):
             return np.empty(self.shape, dtype)
         mapped = np.memmap(self.path, np.uint8, "r", self.offset, (self.nbytes,))
         order = "F" if self.fortran else "C"
         return np.ndarray(self.shape, dtype, buffer=mapped, order=order)  # type: ignore[arg-type]  # bytes of a map
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A tensor whose numbers this package does not read; its name and shape are known."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    reason: str
+
+    def read(self) -> Array:
+        """There are no numbers.
+
+        Raises:
+            UnreadableFile: Always.
+        """
+        raise UnreadableFile(self.reason)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from dl_techniques.weights.readers.hdf5 import Content, Dataset, Extent, read_content
 from dl_techniques.weights.readers.hdf5_chunks import Chunks
 from dl_techniques.weights.readers.limits import shown
+from dl_techniques.weights.readers.values import numpy_dtype
 from dl_techniques.weights.readers.window import Window
 from dl_techniques.weights.readers.zip_archive import data_offset
 from dl_techniques.weightwatcher.readers.keras_names import (
@@ -31,7 +32,6 @@ from dl_techniques.weightwatcher.readers.values import (
     Mapped,
     Stored,
     Values,
-    numpy_dtype,
 )
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError, Weight
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from dl_techniques.weights.readers.values import numpy_dtype
 from dl_techniques.weightwatcher.readers.computed import LowRank
 from dl_techniques.weightwatcher.readers.keras_names import attention_equation, facts_of_config
 from dl_techniques.weightwatcher.readers.quantized import Named, join_scale, skip
-from dl_techniques.weightwatcher.readers.values import Held, Values, numpy_dtype
+from dl_techniques.weightwatcher.readers.values import Held, Values
 from dl_techniques.weightwatcher.readers.weight import Skipped, Source, SourceError, Weight
 
 _DEPTH: Final = 64

@@ -7,13 +7,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from dl_techniques.weights.readers.values import numpy_dtype
 from dl_techniques.weightwatcher.joins.adapters import join_adapters
 from dl_techniques.weightwatcher.joins.reparametrized import join_reparametrized
 from dl_techniques.weightwatcher.joins.scales import join_scales
 from dl_techniques.weightwatcher.joins.tensors import Tensors
 from dl_techniques.weightwatcher.readers.adapter_config import AdapterConfig
 from dl_techniques.weightwatcher.readers.checkpoint import tensors_of
-from dl_techniques.weightwatcher.readers.values import Held, Values, numpy_dtype
+from dl_techniques.weightwatcher.readers.values import Held, Values
 from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, SourceError, Weight
 
 

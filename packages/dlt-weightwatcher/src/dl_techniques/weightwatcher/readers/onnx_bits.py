@@ -15,20 +15,6 @@ from dl_techniques.weightwatcher.readers.values import Values
 _BITS: Final = (2, 4, 8)
 
 
-def unpacked(shape: tuple[int, ...], dtype: str, codes: Array) -> Array:
-    """Return numbers of four bits as bytes.
-
-    Args:
-        shape: Of the numbers.
-        dtype: `int4` or `uint4`.
-        codes: Two numbers in each byte.
-    """
-    numbers = np.stack([codes & 15, codes >> 4], -1).ravel()[: math.prod(shape)].reshape(shape)
-    if dtype == "uint4":
-        return numbers
-    return (numbers.astype(np.int8) ^ 8) - np.int8(8)
-
-
 def of_few_bits(
     codes: Values,
     scale: Values | None,

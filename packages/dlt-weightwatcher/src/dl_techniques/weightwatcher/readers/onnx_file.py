@@ -1,31 +1,29 @@
 """Weights of ONNX files: initializers and constants, named and laid out by the nodes that use them.
 
-The package `onnx` parses the file; numbers beside it (external data) are memory-mapped.
+dlt-weights reads the file; numbers in it and beside it (external data) are memory-mapped.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
-from dl_techniques.weights.readers.limits import fault_of_shape, shown
+from dl_techniques.weights.readers.onnx_model import (
+    Graph,
+    Nibbles,
+    Tensor,
+    read_model,
+    unpacked,
+)
+from dl_techniques.weights.readers.values import Unread
 from dl_techniques.weightwatcher.readers.computed import Computed
-from dl_techniques.weightwatcher.readers.onnx_bits import of_few_bits, unpacked
+from dl_techniques.weightwatcher.readers.onnx_bits import of_few_bits
 from dl_techniques.weightwatcher.readers.onnx_names import Names, Use
 from dl_techniques.weightwatcher.readers.scaled import Scaled
-from dl_techniques.weightwatcher.readers.values import (
-    Held,
-    Mapped,
-    Values,
-    numpy_dtype,
-)
+from dl_techniques.weightwatcher.readers.values import Held, Values, adopted
 from dl_techniques.weightwatcher.readers.weight import Layout, Skipped, Source, SourceError, Weight
 
 # Input 1 is the kernel, 2 the recurrent kernel; both have an axis of directions first.
@@ -56,26 +54,17 @@ def read_onnx(path: Path) -> Source:
         path: The file; external data lies in the same folder.
 
     Raises:
-        SourceError: If the package `onnx` is missing, or the file is damaged.
+        SourceError: If the file is damaged, or refers to files elsewhere.
     """
+    model = read_model(path)
     try:
-        import onnx
-    except ImportError:
-        raise SourceError(
-            f"{path.name} is read by the package `onnx`: pip install 'dlt-weightwatcher[onnx]'"
-        ) from None
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    # A damaged file fails in as many ways as protobuf has.
-    except Exception as error:
-        raise SourceError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
-    if not (model.graph.node or model.graph.initializer):
-        raise SourceError(f"{path} is no ONNX model: it has no nodes and no weights.")
-    weights, skipped = _Reader(path.parent, model.graph).read()
-    for function in model.functions:
-        inner, left_out = _Reader(path.parent, function, f"{function.name}/").read()
-        weights += inner
-        skipped += left_out
+        weights, skipped = _Reader(model.graph).read()
+        for function in model.functions:
+            inner, left_out = _Reader(function, f"{function.name}/").read()
+            weights += inner
+            skipped += left_out
+    except SourceError as error:
+        raise SourceError(f"{path} cannot be read: {error}.") from error
     return Source(path.name, weights, skipped)
 
 
@@ -83,27 +72,25 @@ class _Reader:
     """All weights of a graph or a function.
 
     Args:
-        folder: Where external data is.
         graph: The graph; those inside its nodes belong to it.
         prefix: Prefix of names.
     """
 
-    def __init__(self, folder: Path, graph: Any, prefix: str = "") -> None:
-        self._folder, self._prefix = folder, prefix
+    def __init__(self, graph: Graph, prefix: str = "") -> None:
+        self._prefix = prefix
         graphs = list(_graphs(graph))
         self._nodes = [node for part in graphs for node in part.node]
-        # Functions have no initializers.
-        self._tensors = [(t.name, t) for part in graphs for t in getattr(part, "initializer", ())]
+        self._tensors = [(t.name, t) for part in graphs for t in part.initializer]
         constants = [
             (node.output[0], attribute.t)
             for node in self._nodes
             if node.op_type == "Constant" and node.output
             for attribute in node.attribute
-            if attribute.name == "value"
+            if attribute.name == "value" and attribute.t is not None
         ]
         self._constants = {name for name, _ in constants}
         self._tensors += constants
-        self._sparse = [t for part in graphs for t in getattr(part, "sparse_initializer", ())]
+        self._sparse = [t for part in graphs for t in part.sparse_initializer]
         self._uses: dict[str, Use] = {}
         for node in self._nodes:
             for place, name in enumerate(node.input):
@@ -116,7 +103,7 @@ class _Reader:
         """Return the weights, and the rest of the file."""
         values: dict[str, Values] = {}
         skipped = [
-            Skipped(t.values.name, tuple(t.dims), "sparse", "sparse tensors are not read")
+            Skipped(t.name, tuple(t.dims), "sparse", "sparse tensors are not read")
             for t in self._sparse
         ]
         for name, tensor in self._tensors:
@@ -144,54 +131,14 @@ class _Reader:
         use = self._use(name)
         return use is not None and use.node.op_type in _ELEMENTWISE
 
-    def _values(self, name: str, tensor: Any) -> Values | Skipped:
-        from onnx import TensorProto, helper, numpy_helper
-
-        shape = tuple(tensor.dims)
-        if min(shape, default=0) < 0:
-            raise SourceError(f"The shape of {name!r} is damaged: {shape}")
-        fault = fault_of_shape(shape)
-        if fault is not None:
-            return Skipped(name, shown(shape), "unknown", fault)
-        try:
-            if tensor.data_location == TensorProto.EXTERNAL:
-                dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
-                return self._outside(name, tensor, shape, dtype.name)
-            array = numpy_helper.to_array(tensor)
-        except SourceError:
-            raise
-        except (TypeError, ValueError, KeyError) as error:
-            raise SourceError(f"The numbers of {name!r} are damaged: {error}") from error
-        if array.dtype.kind in "OSU":
-            return Skipped(name, shape, array.dtype.name, "not an array of numbers")
-        return Held(array)
-
-    def _outside(
-        self, name: str, tensor: Any, shape: tuple[int, ...], dtype: str
-    ) -> Values | Skipped:
-        facts = {entry.key: entry.value for entry in tensor.external_data}
-        location = facts.get("location", "")
-        file = self._folder / location
-        parts = re.split(r"[/\\\\]", location)
-        if not location or ".." in parts or not parts[0] or ":" in parts[0]:
-            raise SourceError(f"The numbers of {name!r} lie elsewhere: {location!r}")
-        if not file.is_file():
-            raise SourceError(f"The numbers of {name!r} are in {location}, which is not there.")
-        if dtype.startswith(("float4", "object", "int2", "uint2")):
-            return Skipped(name, shape, dtype, f"values of the type {dtype} are not read")
-        packed = dtype in {"int4", "uint4"}
-        nbytes = math.prod(shape) * numpy_dtype(dtype).itemsize
-        nbytes = -(-math.prod(shape) // 2) if packed else nbytes
-        try:
-            offset = int(facts.get("offset", 0))
-        except ValueError:
-            offset = -1
-        if offset < 0 or offset + nbytes > file.stat().st_size:
-            raise SourceError(f"{name!r} lies outside {location}.")
-        if packed:
-            codes = Mapped(file, offset, (nbytes,), "uint8")
-            return Computed(partial(unpacked, shape, dtype), (codes,), shape, dtype)
-        return Mapped(file, offset, shape, dtype)
+    def _values(self, name: str, tensor: Tensor) -> Values | Skipped:
+        found = tensor.values()
+        if isinstance(found, Unread):
+            return Skipped(name, found.shape, found.dtype, found.reason)
+        if isinstance(found, Nibbles):
+            codes, how = adopted(found.codes), partial(unpacked, found.shape, found.dtype)
+            return Computed(how, (codes,), found.shape, found.dtype)
+        return adopted(found)
 
     def _unpacked(self, values: dict[str, Values], skipped: list[Skipped]) -> dict[str, Values]:
         """Weights in blocks of few bits, as onnxruntime's nodes multiply by them."""
@@ -342,13 +289,13 @@ def _scaled(weight: Values, scale: Values, zero: Values | None, axis: int, block
     return Scaled(weight, scale, axes=along, zero=zero)
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
+def _graphs(graph: Graph) -> Iterator[Graph]:
     """The graph, and those of its conditions and loops."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in [attribute.g, *attribute.graphs]:
-                if inner.node or inner.initializer or inner.sparse_initializer:
+                if inner is not None:
                     yield from _graphs(inner)
 
 

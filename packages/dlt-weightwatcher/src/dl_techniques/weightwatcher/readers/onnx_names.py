@@ -72,7 +72,7 @@ class Names:
 
 def _by_scopes(node: Any) -> str:
     """The modules that PyTorch's newer exporter records, outermost first."""
-    record = next((p.value for p in node.metadata_props if p.key == _SCOPES), "")
+    record = node.metadata_props.get(_SCOPES, "")
     try:
         scopes = ast.literal_eval(record) if 0 < len(record) <= _RECORD_LIMIT else []
     except (ValueError, SyntaxError, MemoryError, RecursionError):

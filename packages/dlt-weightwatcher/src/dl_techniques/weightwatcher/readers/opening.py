@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from dl_techniques.weightwatcher.readers.adapter_config import read_adapter_config
 from dl_techniques.weightwatcher.readers.architecture import read_architecture
+from dl_techniques.weightwatcher.readers.flat_files import SUFFIXES, read_flat
 from dl_techniques.weightwatcher.readers.folder import choose
 from dl_techniques.weightwatcher.readers.mapping import AdapterFacts, from_values, read_mapping
 from dl_techniques.weightwatcher.readers.values import Values
@@ -120,14 +121,8 @@ def _model_reader(path: Path) -> Callable[[Path], Source] | None:
 def _reader(path: Path) -> Callable[[Path], Flat] | None:
     """For files of names and arrays."""
     name = path.name.lower()
-    if name.endswith(".safetensors"):
-        from dl_techniques.weightwatcher.readers.safetensors_file import read_safetensors
-
-        return read_safetensors
-    if name.endswith((".npz", ".npy")):
-        from dl_techniques.weightwatcher.readers.numpy_file import read_npy, read_npz
-
-        return read_npz if name.endswith(".npz") else read_npy
+    if name.endswith(SUFFIXES):
+        return read_flat
     if name.endswith((".pt", ".pth", ".bin", ".ckpt")):
         from dl_techniques.weightwatcher.readers.torch_file import read_torch
 

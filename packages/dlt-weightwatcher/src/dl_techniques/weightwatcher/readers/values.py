@@ -7,14 +7,15 @@ file allows one) and `identity()`, equal for two that are surely the same storag
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from dl_techniques.weights.readers import values
+from dl_techniques.weights.readers.values import numpy_dtype
 from dl_techniques.weights.readers.window import Window
 from dl_techniques.weightwatcher.readers.array import Array
 
@@ -43,46 +44,9 @@ class Values(Protocol):
         """Changes when the numbers do; for results that are to be resumed."""
 
 
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The dtype of a name, those of ml_dtypes included.
-
-    Args:
-        name: Such as `float32`, `bfloat16`, `float8_e4m3fn`.
-
-    Raises:
-        ValueError: If it is absent.
-    """
-    try:
-        return np.dtype(name)
-    except TypeError:
-        import ml_dtypes
-
-        try:
-            found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
-            return found
-        except AttributeError:
-            raise ValueError(f"unknown dtype {name!r}") from None
-
-
 @dataclass(frozen=True, eq=False)
-class Held:
+class Held(values.Held):
     """Values in memory."""
-
-    array: Array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape."""
-        return tuple(self.array.shape)
-
-    @property
-    def dtype(self) -> str:
-        """The name of the dtype."""
-        return self.array.dtype.name
-
-    def read(self) -> Array:
-        """The array itself."""
-        return self.array
 
     def identity(self) -> Hashable:
         """Address, shape and strides."""
@@ -96,31 +60,8 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Mapped(values.Mapped):
     """Values that lie contiguously in a file."""
-
-    path: Path
-    offset: int
-    shape: tuple[int, ...]
-    dtype: str
-    fortran: bool = False
-    swapped: bool = False
-    """Whether the bytes of each number stand in the other order than this machine's."""
-
-    def read(self) -> Array:
-        """A read-only memory map."""
-        dtype = numpy_dtype(self.dtype)
-        dtype = dtype.newbyteorder() if self.swapped else dtype
-        if not math.prod(self.shape):
-            return np.empty(self.shape, dtype)
-        order = "F" if self.fortran else "C"
-        mapped = np.memmap(self.path, np.uint8, "r", self.offset, (self.nbytes,))
-        return np.ndarray(self.shape, dtype, buffer=mapped, order=order)  # type: ignore[arg-type]  # bytes of a map
-
-    @property
-    def nbytes(self) -> int:
-        """Return how many bytes the values take."""
-        return math.prod(self.shape) * numpy_dtype(self.dtype).itemsize
 
     def identity(self) -> Hashable:
         """Its place in the file."""
@@ -169,25 +110,36 @@ class Stored:
         return _file_fingerprint(self.path, str(self.offset), self.name)
 
 
-def in_file(values: Values) -> bool:
-    """Return whether a fingerprint costs no reading of the numbers.
+def adopted(found: values.Values) -> Values:
+    """Values of a reader of files, with an identity and a fingerprint.
 
     Args:
-        values: The values.
+        found: What the reader returned.
     """
-    return isinstance(values, Mapped | Stored)
+    if isinstance(found, values.Mapped):
+        return Mapped(**vars(found))
+    return Held(found.read())
 
 
-def block_of(values: Values, rows: slice, columns: slice) -> Array:
+def in_file(found: Values) -> bool:
+    """Whether a fingerprint costs no reading of the numbers.
+
+    Args:
+        found: The values.
+    """
+    return isinstance(found, Mapped | Stored)
+
+
+def block_of(whole: Values, rows: slice, columns: slice) -> Array:
     """A part of a matrix; of values that are computed, only what is needed is.
 
     Args:
-        values: Two axes.
+        whole: Two axes.
         rows: Which rows.
         columns: Which columns.
     """
-    block = getattr(values, "block", None)
-    found: Array = values.read()[rows, columns] if block is None else block(rows, columns)
+    block = getattr(whole, "block", None)
+    found: Array = whole.read()[rows, columns] if block is None else block(rows, columns)
     return found
 
 
