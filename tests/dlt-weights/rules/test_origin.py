@@ -10,7 +10,7 @@ import numpy as np
 
 from dl_techniques import weights as W
 from dl_techniques.core import load_model, save_model
-from dl_techniques.core.cli.application import main
+from dl_techniques.core.cli import main
 
 LAYOUT = W.Layout("torch", (W.Rule("fc", "head", W.LINEAR),))
 
