@@ -286,3 +286,17 @@ def test_blocks_of_the_house(tmp_path):
     save_model(deployed, tmp_path / "deployed.keras")
     require_close(load_model(tmp_path / "deployed.keras")(x), expected)
     require_close(W.compiled(deployed, (2, 8, 8, 8))(x), expected)
+
+
+def test_adapted_attention_keeps_its_gain():
+    layers = pytest.importorskip("dl_techniques.layers")
+    x = keras.Input((3, 4))
+    block = layers.VisionTransformerLayer(2, layer_scale_init=0.5)
+    model = randomize(keras.Model(x, block(x)))
+    block.attention.output_projection.enable_lora(2)
+    block.attention.query_projection.enable_lora(2)
+    block.attention.query_projection.lora_kernel_b.assign(draw(2, 4))
+    block.attention.output_projection.lora_kernel_b.assign(draw(2, 4))
+    deployed = W.deploy(model)
+    assert any("is adapted" in text for text in deployed.deployment.left)
+    require_close(deployed(draw(2, 3, 4)), model(draw(2, 3, 4), training=False))

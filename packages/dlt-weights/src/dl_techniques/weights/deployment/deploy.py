@@ -251,11 +251,12 @@ class _Passes:
             return "a layer is called more than once"
         if not before.is_layer or not before.plain:
             return f"{before.operation.name} comes before it"
-        if folding.identifier(before.operation) == folding.ATTENTION:
-            reason = folding.reason_against_fusing(before.operation)
-            return None if not np.any(affine.shift) and "quantized" not in str(reason) else reason
         if _is_mixed(before.operation) or _is_mixed(call.operation):
             return "its precision is mixed"
+        if folding.identifier(before.operation) == folding.ATTENTION:
+            only_gain = not np.any(affine.shift) and affine.axis == ndim - 1
+            reason = folding.reason_against_scaling(before.operation)
+            return reason if only_gain else "an attention comes before it"
         reason = folding.reason_against(before.operation)
         if reason is None and folding.channel_axis(before.operation, ndim) != affine.axis:
             return "it normalizes another axis"

@@ -150,6 +150,18 @@ def reason_against_fusing(layer: Any) -> str | None:
     return None
 
 
+def reason_against_scaling(attention: Any) -> str | None:
+    """Why the last projection of an attention cannot take a gain; `None` if it can.
+
+    Args:
+        attention: A `GroupQueryAttention`.
+    """
+    last = attention.output_projection
+    if quantization_mode(last) is not None:
+        return f"{attention.name} is quantized"
+    return f"{attention.name} is adapted" if getattr(last, "lora_enabled", False) else None
+
+
 def scale_output(attention: Any, affine: Affine) -> None:
     """Take a gain after an attention into its last projection, in place.
 
