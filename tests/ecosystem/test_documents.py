@@ -37,6 +37,7 @@ def test_python_of_a_document_runs_from_top_to_bottom(path, tmp_path, monkeypatc
     for name in (
         "dl_techniques.layers",
         "dl_techniques.losses",
+        "dl_techniques.models.convnext",
         "dl_techniques.weightwatcher",
         "dl_techniques.weights",
     ):
