@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import keras
+import numpy as np
 import pytest
 
 from dl_techniques.layers.conv.universal_inverted_bottleneck import rounded_to_eights
@@ -123,6 +124,7 @@ def test_odd_sizes_and_gelu(peer, written, answer, agrees, images):
     agrees("MobileNetV4", "timm", model(x), answer(theirs, x), "odd size, GELU")
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.parametrize("variant", COUNTS)
 def test_variants_have_the_shapes_of_timm(variant, timm):
@@ -143,5 +145,5 @@ def test_trains_under_mixed_precision(images):
     finally:
         keras.config.set_dtype_policy(before)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    history = model.fit(images(64), [1, 2], verbose=0)
+    history = model.fit(images(64), np.array([1, 2]), verbose=0)
     assert history.history["loss"][0] < 1e3

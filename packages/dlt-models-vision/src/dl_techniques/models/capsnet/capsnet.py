@@ -14,7 +14,7 @@ from dl_techniques.layers import PrimaryCapsule, RoutingCapsule
 from dl_techniques.layers.arguments import require_integers, require_nonnegative_numbers
 from dl_techniques.losses import CapsuleMarginLoss
 
-_TINY = 1e-7
+_TINY = 1e-12
 
 
 @component(
@@ -194,7 +194,8 @@ def lengths(capsules: Tensor) -> Tensor:
     Args:
         capsules: (batch, classes, dim).
     """
-    return ops.sqrt(ops.sum(ops.square(capsules), axis=-1) + _TINY)
+    squares = ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1)
+    return ops.cast(ops.sqrt(squares + _TINY), capsules.dtype)
 
 
 def masked(capsules: Tensor, chosen: Tensor) -> Tensor:

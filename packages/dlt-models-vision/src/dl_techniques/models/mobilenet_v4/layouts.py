@@ -46,8 +46,8 @@ TIMM: Final = W.Layout(
     (
         W.Rule("conv_stem", "stem", ConvNorm("bn1")),
         *_uib(),
-        W.Rule(f"{_KEY}.conv_exp", f"{_OWN}_expand", ConvNorm(f"{_KEY}.bn1")),
-        W.Rule(f"{_KEY}.conv_pwl", f"{_OWN}_project", ConvNorm(f"{_KEY}.bn2")),
+        W.Rule(f"{_KEY}.conv_exp", f"expand_{_OWN}", ConvNorm(f"{_KEY}.bn1")),
+        W.Rule(f"{_KEY}.conv_pwl", f"project_{_OWN}", ConvNorm(f"{_KEY}.bn2")),
         W.Rule(f"{_KEY}.conv", f"{_OWN}", ConvNorm(f"{_KEY}.bn1")),
         W.Rule(f"{_KEY}.layer_scale.gamma", f"{_OWN}.layer_scale.gamma", W.COPY),
         W.Rule(f"{_KEY}.norm", f"{_OWN}.norm_layer", W.BATCH_NORM),

@@ -212,12 +212,12 @@ class _Blocks:
         """One block of a stage."""
         kind, n = block
         self.made += 1
-        self.last = f"{name}_project" if kind == "F" else name
+        self.last = f"project_{name}" if kind == "F" else name
         seed = None if self.seed is None else self.seed + self.made
         if kind == "C":
             return self.conv(x, self._channels(n[2]), n[0], n[1], name)
         if kind == "F":
-            x = self.conv(x, rounded_to_eights(4 * x.shape[-1]), 3, 2, f"{name}_expand")
+            x = self.conv(x, rounded_to_eights(4 * x.shape[-1]), 3, 2, f"expand_{name}")
             return self.conv(x, self._channels(n[0]), 1, 1, self.last, act=False)
         if kind == "M":
             return self._attention(x, n, rate, seed, name)

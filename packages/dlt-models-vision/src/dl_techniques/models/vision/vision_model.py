@@ -204,7 +204,7 @@ class VisionModel(Model):
         config = cls.config_of(shapes)
         if variant is not None:
             return {**config, "variant": variant}
-        blocks = {m[0] for name in shapes if (m := re.match(cls.block, name))}
+        blocks = {m[0] for name in shapes if (m := re.search(cls.block, name))}
         wide = shapes.get(cls.width_path, (0,))
         found = (len(blocks), max(wide))
         for name in cls.settings:
