@@ -38,6 +38,15 @@ class CallsNumpy(Dense):
         return super().call(inputs)
 
 
+@mutant("default_example", config={"units": 3})
+class HidesItsDefault(Dense):
+    """Has no example with its default."""
+
+    @classmethod
+    def examples(cls):
+        yield Example(cls, {"units": 3}, VECTORS)
+
+
 @mutant("documentation")
 class Undocumented(Dense):
     """Says nothing about its arguments."""
@@ -351,6 +360,16 @@ class CouplesTheBatch(Same):
 class StopsAGradient(Dense):
     def call(self, inputs):
         return ops.matmul(inputs, self.kernel) + ops.stop_gradient(self.bias + 0.0)
+
+
+@mutant("gradients_live", dead=("bias",))
+class CallsALiveWeightDead(Dense):
+    """Claims that its bias has no gradient."""
+
+
+@mutant("gradients_live", dead=("scale",))
+class CallsAMissingWeightDead(Dense):
+    """Claims that a weight has no gradient which it does not have."""
 
 
 @mutant("gradients_at_zero")

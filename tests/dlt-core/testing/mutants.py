@@ -14,12 +14,12 @@ TOKENS = TensorSpec((2, 5, 3))
 MUTANTS = []
 
 
-def mutant(*checks, inputs=VECTORS, traits=(), config=None, kind="layer", backends=None):
+def mutant(*checks, inputs=VECTORS, traits=(), config=None, kind="layer", backends=None, dead=()):
     """Declare a broken class and say which checks must catch it."""
 
     def declare(cls):
         declared = component(f"mutants>{cls.__name__}", kind=kind)(cls)
-        example = Example(declared, config or {}, inputs, traits=frozenset(traits))
+        example = Example(declared, config or {}, inputs, traits=frozenset(traits), dead=dead)
         for check in checks:
             mark = pytest.mark.skipif(
                 backends is not None and BACKEND not in backends,
