@@ -194,7 +194,7 @@ def lengths(capsules: Tensor) -> Tensor:
     Args:
         capsules: (batch, classes, dim).
     """
-    squares = ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1)
+    squares = ops.sum(ops.square(upcast(capsules)), axis=-1)
     return ops.cast(ops.sqrt(squares + _TINY), capsules.dtype)
 
 
