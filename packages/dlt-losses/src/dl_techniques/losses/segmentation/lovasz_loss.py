@@ -87,17 +87,14 @@ class LovaszLoss(SegmentationLoss):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Logits of one class, and of several with class numbers."""
-        one = (
-            TensorSpec((3, 4, 5, 1), values="binary"),
-            TensorSpec((3, 4, 5, 1), low=0.1, high=0.9),
-        )
-        yield Example(cls, {}, one, name="binary")
+        """Probabilities of several classes with class numbers; logits of one class."""
         several = (
             TensorSpec((3, 4, 5), dtype="int32", low=0, high=3),
-            TensorSpec((3, 4, 5, 3)),
+            TensorSpec((3, 4, 5, 3), values="probabilities"),
         )
-        yield Example(cls, {"from_logits": True, "per_sample": False}, several, name="logits")
+        yield Example(cls, {}, several)
+        one = (TensorSpec((3, 4, 5, 1), values="binary"), TensorSpec((3, 4, 5, 1)))
+        yield Example(cls, {"from_logits": True, "per_sample": False}, one, name="binary")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

@@ -20,7 +20,10 @@ def masked_evaluation(subject: Subject) -> None:
         raise NotApplicable("its example has no targets and predictions with channels")
     y_true, y_pred = _sequences(subject, *arrays)
     kept = y_pred.shape[1] // 2
-    wanted = _alone(subject, y_true[:, :kept], y_pred[:, :kept])
+    try:
+        wanted = _alone(subject, y_true[:, :kept], y_pred[:, :kept])
+    except ValueError as error:
+        raise NotApplicable("it takes sequences of one length alone") from error
     model = _padded(y_pred.shape)
     part = subject.create()
     if subject.kind == "loss":
