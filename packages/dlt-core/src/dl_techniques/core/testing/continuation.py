@@ -51,7 +51,8 @@ def go_on(model: keras.Model, inputs: Sequence[Any], *, across: bool = False) ->
     On PyTorch it takes two steps. Compiling a step takes JAX much longer than tracing it: there
     nothing is computed, as equal programs give equal numbers from equal states. TensorFlow takes
     one eager step, which is slow; across processes it computes the outputs at inference instead.
-    So does a model whose output is a scalar, for which Keras's losses cannot train.
+    So does a model without trainable weights, or whose output is a scalar, for which Keras's
+    losses cannot train.
 
     Args:
         model: The model.
@@ -62,7 +63,7 @@ def go_on(model: keras.Model, inputs: Sequence[Any], *, across: bool = False) ->
     keras.utils.set_random_seed(11)
     state = _values(_state(model))
     backend = keras.backend.backend()
-    trains = all(len(output.shape) for output in model.outputs)
+    trains = bool(model.trainable_variables) and all(len(y.shape) for y in model.outputs)
     if backend == "jax":
         return Continuation(state, [], _program(model, inputs, trains=trains))
     x = list(inputs) if len(inputs) > 1 else inputs[0]

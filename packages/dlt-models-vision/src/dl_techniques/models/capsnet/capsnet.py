@@ -172,10 +172,8 @@ class CapsNet(Model):
         small: dict[str, Any] = {"input_shape": (8, 8, 1), "classes": 3, "conv_filters": 4}
         small |= {"kernel_size": 3, "num_primary": 2, "primary_dim": 4, "capsule_dim": 4}
         yield Example(cls, {**small, "decoder_units": None}, images)
-        # Which capsule is decoded changes in steps.
-        traits = frozenset({"not_differentiable"})
         decoded = {"decoder_units": (6,), "routing_iterations": 2}
-        yield Example(cls, {**small, **decoded}, images, traits=traits, name="decoder")
+        yield Example(cls, {**small, **decoded}, images, name="decoder")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

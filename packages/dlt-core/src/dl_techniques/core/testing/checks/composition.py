@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,10 @@ def composition(subject: Subject) -> None:
     variables and what is trained, the state of the optimizer and of all random numbers, and what
     further training gives.
     """
-    with quick_collection():
+    with quick_collection(), warnings.catch_warnings():
+        # Keras says so of a functional model whose output has no mask.
+        lost = r"Layer '[^']*' \(of type Functional\) was passed an input with a mask"
+        warnings.filterwarnings("ignore", lost)
         model, arrays = compose(subject)
         _require_continuation(model, arrays)
 
