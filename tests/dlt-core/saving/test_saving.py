@@ -427,7 +427,7 @@ def test_a_component_that_eats_the_memory_is_refused_in_isolation(
     square = forge.component(f"{package}>Gate", "Gate", {"units": 50_000, "name": "b"}, **shape)
     path = Forge(forge.sequential(wide, square)).write(tmp_path / "model.keras")
     limits = LIMITS._replace(memory=500 << 20)
-    with pytest.raises(ModelFileError, match=r"isolation \((memory|refused)\)"):
+    with pytest.raises(ModelFileError, match=r"isolation \((memory|time|refused)\)"):
         load_model(path, isolated=True, limits=limits)
 
 

@@ -186,7 +186,7 @@ class QuantileHead(Layer):
         yield Example(
             cls, {"num_quantiles": 3, "output_length": 2, **monotone}, tokens, name="monotone"
         )
-        deep = {"hidden_dim": 5, "dropout_rate": 0.5, "flatten_input": True, "seed": 1}
+        deep = {"hidden_dim": 12, "dropout_rate": 0.5, "flatten_input": True, "seed": 1}
         traits = frozenset({"stochastic"})
         yield Example(cls, {"num_quantiles": 2, **deep}, tokens, traits=traits, name="deep")
 
