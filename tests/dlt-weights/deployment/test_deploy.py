@@ -288,7 +288,7 @@ def test_blocks_of_the_house(tmp_path):
     require_close(W.compiled(deployed, (2, 8, 8, 8))(x), expected)
 
 
-def test_adapted_attention_keeps_its_gain():
+def test_adapted_attention_is_merged():
     layers = pytest.importorskip("dl_techniques.layers")
     x = keras.Input((3, 4))
     block = layers.VisionTransformerLayer(2, layer_scale_init=0.5)
@@ -298,5 +298,6 @@ def test_adapted_attention_keeps_its_gain():
     block.attention.query_projection.lora_kernel_b.assign(draw(2, 4))
     block.attention.output_projection.lora_kernel_b.assign(draw(2, 4))
     deployed = W.deploy(model)
-    assert any("is adapted" in text for text in deployed.deployment.left)
+    assert not deployed.deployment.left
+    assert not any("lora" in v.path for v in deployed.weights)
     require_close(deployed(draw(2, 3, 4)), model(draw(2, 3, 4), training=False))

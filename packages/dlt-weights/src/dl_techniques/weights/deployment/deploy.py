@@ -150,7 +150,7 @@ class _Passes:
         self.names: set[str] = set()
 
     def run(self) -> Any:
-        """Unroll, remove, fold, join."""
+        """Unroll, remove, join, fold."""
         self._name_apart(self.model)
         reason = _reason_to_keep(self.model, keras.tree.flatten(self.inputs), self.inputs)
         if reason is None:
@@ -160,7 +160,7 @@ class _Passes:
             graph = keras.Model(self.inputs, self.model(self.inputs), name=self.model.name)
             self.kept.add(id(self.model))
         calls = calls_of(graph)
-        for step in (self._unroll, self._remove, self._fold, self._join):
+        for step in (self._unroll, self._remove, self._join, self._fold):
             while actions := step(calls):
                 graph = rewrite(graph, actions)
                 calls = calls_of(graph)
