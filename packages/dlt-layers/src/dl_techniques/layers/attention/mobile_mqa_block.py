@@ -148,11 +148,13 @@ class MobileMQABlock(ChannelsLastLayer):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """With a smaller image of keys, and with all the rest."""
+        """The defaults, a smaller image of keys, and all the rest."""
         config = {"num_heads": 2, "key_dim": 4, "value_dim": 3}
         images = TensorSpec((2, 3, 4, 6))
+        batch = frozenset({"changes_in_training"})
+        yield Example(cls, {"num_heads": 2}, images, traits=batch)
         # Softmax is blind to a shift of all keys, and so to the bias of their norm.
-        yield Example(cls, {**config, "kv_strides": 2, "norm": "rms"}, images)
+        yield Example(cls, {**config, "kv_strides": 2, "norm": "rms"}, images, name="strided")
         scaled = {"layer_scale_init": 0.5, "drop_path": 0.5, "norm": "layer"}
         yield Example(
             cls, {**config, **scaled}, images, traits=frozenset({"stochastic"}), name="scaled"

@@ -87,6 +87,7 @@ class MobileNetV4(VisionModel):
     settings = SIZES
     block = r"stage\d+_block\d+"
     width_path = "head_norm.gamma"
+    top_layers = ("head", "head_dense", "head_norm")
 
     def __init__(
         self,
