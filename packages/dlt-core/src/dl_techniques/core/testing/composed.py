@@ -39,10 +39,12 @@ def compose(subject: Subject) -> tuple[keras.Model, list[Any]]:
     """
     subject.require_batched()
     arrays = list(subject.arrays().values())
+    inner = subject.symbolic(subject.create())
     masked = [i for i, key in enumerate(subject.specs) if key in subject.maskable]
+    if any(len(output.shape) < 3 for output in inner.outputs):
+        masked = []  # Keras's losses take the last axis for channels, also if it has the mask
     for index in masked:
         arrays[index][:, -1] = 0
-    inner = subject.symbolic(subject.create())
     inputs = _inputs_like(inner)
     given = [keras.layers.Masking()(t) if i in masked else t for i, t in enumerate(inputs)]
     calls = [inner(_single(given)) for _ in range(2)]
