@@ -1,8 +1,0 @@
-from dl_techniques.models.convunext.convunext import ConvUNext as ConvUNext
-from dl_techniques.models.convunext.crop_to_scale import CropToScale as CropToScale
-from dl_techniques.models.convunext.model import create_convunext_variant as create_convunext_variant
-from dl_techniques.models.convunext.model import create_inference_model_from_training_model as create_inference_model_from_training_model
-from dl_techniques.models.convunext.pad_to_multiple import PadToMultiple as PadToMultiple
-from dl_techniques.models.convunext.resize_like import ResizeLike as ResizeLike
-
-ConvUNextModel = ConvUNext
