@@ -304,7 +304,7 @@ def endless_integer(target: Path, canary: Path) -> Forge:
     return _config(json.dumps(sequential()).replace("3,", "9" * 5000 + ",", 1).encode())
 
 
-@attack("1.2 constants", "not valid JSON")
+@attack("1.2 constants", "is not UTF-8")
 def not_utf8(target: Path, canary: Path) -> Forge:
     return _config(b'{"class_name": "\xff\xfe"}')
 
