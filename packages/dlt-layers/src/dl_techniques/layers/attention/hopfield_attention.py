@@ -178,7 +178,7 @@ class HopfieldAttention(AttentionLayer):
         tokens = TensorSpec((2, 5, 8))
         config = {"num_heads": 2, "key_dim": 4}
         traits = frozenset({"permutation_equivariant"})
-        yield Example(cls, config, tokens, traits=traits, dead=("key/bias",))
+        yield Example(cls, config, tokens, traits=traits)
         yield Example(
             cls,
             {**config, "update_steps_max": 2, "update_steps_eps": 0.0, "beta": "learnable"},
