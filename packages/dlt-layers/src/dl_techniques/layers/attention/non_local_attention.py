@@ -198,8 +198,7 @@ class NonLocalAttention(SameShape):
         # The norm's scale starts at zero, and so does the gradient of everything before it.
         maps = ("theta", "phi", "g", "w_z")
         dead = tuple(f"{name}/{part}" for name in maps for part in ("kernel", "bias"))
-        traits = frozenset({"couples_batch"})
-        yield Example(cls, {}, TensorSpec((2, 2, 4, 6)), traits=traits, dead=dead)
+        yield Example(cls, {}, TensorSpec((2, 2, 4, 6)), dead=dead)
         yield Example(
             cls,
             {**live, "mode": "dot_product", "norm": "none"},
