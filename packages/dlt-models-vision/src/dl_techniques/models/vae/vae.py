@@ -111,7 +111,8 @@ class VAE(Model):
         decoder = _decoder(shape, latent_dim, input_shape[2], filters, hidden_dim, activation, last)
         mean, log_var = encoder(inputs)
         z = Sampling(sample_at_inference=False, seed=seed, name="sampling")([mean, log_var])
-        outputs = {"reconstruction": decoder(z), "mean": mean, "log_var": log_var}
+        # In the order in which every backend lists a dictionary.
+        outputs = {"log_var": log_var, "mean": mean, "reconstruction": decoder(z)}
         super().__init__(inputs, outputs, **kwargs)
         self.latent_dim = latent_dim
         self.filters = tuple(filters)
