@@ -124,11 +124,12 @@ class ConvNeXtV2(ConvNeXt):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Unknown words, numbers out of range."""
+        small = {"depths": (1, 1, 1, 1), "dims": (2, 2, 2, 2)}
         yield Rejection(cls, {"variant": "enormous"}, "variant")
         yield Rejection(cls, {"depths": (1, 1)}, "depths")
         yield Rejection(cls, {"dims": (4, 4, 4, 0)}, "dims")
-        yield Rejection(cls, {"drop_path": 2.0}, "drop_path")
-        yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
-        yield Rejection(cls, {"include_top": False, "pooling": "sum"}, "pooling")
-        yield Rejection(cls, {"input_shape": (32, 32)}, "input_shape")
-        yield Rejection(cls, {"classes": 0, "depths": (1, 1, 1, 1)}, "classes")
+        yield Rejection(cls, {**small, "drop_path": 2.0}, "drop_path")
+        yield Rejection(cls, {**small, "kernel_size": 4}, "kernel_size")
+        yield Rejection(cls, {**small, "include_top": False, "pooling": "sum"}, "pooling")
+        yield Rejection(cls, {**small, "input_shape": (32, 32)}, "input_shape")
+        yield Rejection(cls, {**small, "classes": 0}, "classes")
