@@ -63,7 +63,9 @@ def unrolled(layer: Any, args: tuple[Any, ...]) -> Any:
     import inspect
 
     takes_training = "training" in inspect.signature(layer.call).parameters
-    return layer.call(*args, **({"training": False} if takes_training else {}))
+    # A graph would override what a call of its own says of training.
+    says = takes_training and not hasattr(layer, "operations")
+    return layer.call(*args, **({"training": False} if says else {}))
 
 
 def calls_of(graph: Any) -> list[Call]:
