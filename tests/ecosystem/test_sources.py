@@ -17,7 +17,11 @@ PYPROJECTS = sorted(ROOT.glob("packages/*/pyproject.toml"))
 BACKENDS = {"tensorflow", "jax", "torch", "flax"}
 
 # A backend's own gradient or compiler is the thing called there; each import says so.
-MAY_NAME_BACKENDS = ("core/testing/",)
+MAY_NAME_BACKENDS = (
+    "core/testing/",
+    "weights/deployment/backends.py",
+    "weights/deployment/torch_graph.py",
+)
 
 OURS = {path.parent.name for path in PYPROJECTS}
 

@@ -50,7 +50,8 @@ def test_a_broken_listing_is_a_problem_and_hides_no_other(install, row):
     install("acme-net", [row()])
     install("acme-broken", '{"schema": 1, "weights": [{}, 3]', namespace="acmeb")
     catalog = read_catalog()
-    assert [entry.distribution for entry in catalog.entries] == ["acme-net"]
+    found = {entry.distribution for entry in catalog.entries}
+    assert {name for name in found if name.startswith("acme")} == {"acme-net"}
     assert any(problem.distribution == "acme-broken" for problem in catalog.problems)
 
 

@@ -248,4 +248,4 @@ def test_a_cut_file_is_refused_or_read_whole(tmp_path):
 def test_it_is_read_without_the_package(tmp_path, monkeypatch):
     write(tmp_path / "m.onnx", [node("MatMul", "x", "a")], {"a": numbers(20, 10)})
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert [row.name for row in describe_model(tmp_path / "m.onnx").rows] == ["a"]
+    assert [row["path"] for row in describe_model(tmp_path / "m.onnx")] == ["a"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,13 +102,16 @@ def test_names_are_recovered_where_folding_removed_them(tmp_path):
 def test_names_come_from_scopes_biases_and_nodes():
     from dl_techniques.weightwatcher.readers.onnx_names import Names, Use
 
-    matmul = helper.make_node("MatMul", ["x", "val_3"], ["y"], name="node_MatMul_7")
-    add = helper.make_node("Add", ["y", "encoder.0.fc.bias"], ["z"])
-    scoped = helper.make_node("MatMul", ["z", "val_4"], ["u"], name="node_MatMul_8")
-    entry = scoped.metadata_props.add()
-    entry.key = "pkg.torch.onnx.name_scopes"
-    entry.value = "['', 'encoder', 'encoder.1', 'matmul']"
-    odd = helper.make_node("MatMul", ["u", "val_5"], ["v"], name="node_MatMul_9")
+    def node(kind, inputs, output, name="", **properties):
+        return SimpleNamespace(
+            op_type=kind, input=inputs, output=[output], name=name, metadata_props=properties
+        )
+
+    matmul = node("MatMul", ["x", "val_3"], "y", "node_MatMul_7")
+    add = node("Add", ["y", "encoder.0.fc.bias"], "z")
+    scopes = {"pkg.torch.onnx.name_scopes": "['', 'encoder', 'encoder.1', 'matmul']"}
+    scoped = node("MatMul", ["z", "val_4"], "u", "node_MatMul_8", **scopes)
+    odd = node("MatMul", ["u", "val_5"], "v", "node_MatMul_9")
     names = Names([matmul, add, scoped, odd], {"val_3", "val_4", "val_5", "encoder.0.fc.bias"})
     assert names.name_of("val_3", Use(matmul, 1)) == "encoder.0.fc.weight"
     assert names.name_of("val_4", Use(scoped, 1)) == "encoder.1.weight"

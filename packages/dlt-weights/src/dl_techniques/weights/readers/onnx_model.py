@@ -338,9 +338,9 @@ class Tensor:
         strange = pure.is_absolute() or ".." in pure.parts or PureWindowsPath(place).drive
         file = self._path.parent / pure
         if not place or strange or "\\" in place or "\0" in place:
-            raise UnreadableFile(f"numbers of it lie elsewhere: {short_repr(place)}")
+            raise UnreadableFile(f"it refers to numbers that lie elsewhere: {short_repr(place)}")
         if not file.resolve().is_relative_to(self._path.parent.resolve()):
-            raise UnreadableFile(f"numbers of it lie elsewhere: {short_repr(place)}")
+            raise UnreadableFile(f"it refers to numbers that lie elsewhere: {short_repr(place)}")
         if not file.is_file():
             raise UnreadableFile(f"it refers to {short_repr(place)}, which is not there")
         try:

@@ -138,8 +138,16 @@ def _read_legacy(path: Path, allow_stubs: bool) -> tuple[Any, Place]:
 
 def _read_stream(path: Path, data: memoryview, allow_stubs: bool) -> tuple[Any, Place]:
     position, parts = 0, []
+    dtypes: dict[str, str] = {}
+
+    def noted(identifier: Any) -> Any:
+        storage = storage_of(identifier)
+        if isinstance(storage, Storage):
+            dtypes[storage.key] = storage.dtype
+        return storage
+
     for index in range(5):
-        machine = PickleMachine(data, position, NAMES, storage_of, allow_stubs=allow_stubs)
+        machine = PickleMachine(data, position, NAMES, noted, allow_stubs=allow_stubs)
         try:
             parts.append(machine.load())
         except UnreadableFile as error:
@@ -155,7 +163,7 @@ def _read_stream(path: Path, data: memoryview, allow_stubs: bool) -> tuple[Any, 
     little = system.get("little_endian", True) if isinstance(system, dict) else None
     if protocol != _PROTOCOL or little is not True or not isinstance(keys, list):
         raise UnreadableFile("its header is not that of a little-endian checkpoint")
-    places = _places(data, position, list(map(str, keys)), content)
+    places = _places(data, position, list(map(str, keys)), dtypes)
 
     def place(tensor: Tensor) -> Values:
         if tensor.storage is None or tensor.reason:
@@ -168,17 +176,13 @@ def _read_stream(path: Path, data: memoryview, allow_stubs: bool) -> tuple[Any, 
 
 
 def _places(
-    data: memoryview, position: int, keys: list[str], content: Any
+    data: memoryview, position: int, keys: list[str], dtypes: Mapping[str, str]
 ) -> dict[str, tuple[int, int]]:
-    """Where each storage begins, and how many bytes it has: they follow the pickles."""
-    tensors = [*_collected(content).values()]
-    tensors += [part for tensor in tensors for part in tensor.quantizer if isinstance(part, Tensor)]
-    storages = [tensor.storage for tensor in tensors if tensor.storage is not None]
-    dtypes = {storage.key: storage.dtype for storage in storages}
+    """Return where each storage begins, and how many bytes it has: they follow the pickles."""
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         if key not in dtypes:
-            raise UnreadableFile("it has a storage that no tensor uses")
+            raise UnreadableFile("it has a storage of an unknown type")
         count = int.from_bytes(data[position : position + 8], "little")
         nbytes = count * numpy_dtype(dtypes[key]).itemsize
         position += 8

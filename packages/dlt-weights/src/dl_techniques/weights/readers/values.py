@@ -67,7 +67,7 @@ def require_shape(shape: Any) -> tuple[int, ...]:
     if len(found) > _MOST_AXES:
         raise UnreadableFile(f"a tensor has {len(found):,} axes; {_MOST_AXES} are read at most")
     if not all(type(n) is int and 0 <= n < 1 << 63 for n in found):
-        raise UnreadableFile("a tensor has sizes that are no natural numbers")
+        raise UnreadableFile("the shape of a tensor must be natural numbers")
     return found
 
 
