@@ -136,18 +136,23 @@ def _read_legacy(path: Path, allow_stubs: bool) -> tuple[Any, Place]:
             data.release()
 
 
-def _read_stream(path: Path, data: memoryview, allow_stubs: bool) -> tuple[Any, Place]:
-    position, parts = 0, []
-    dtypes: dict[str, str] = {}
+class _Storages:
+    """The storages of a stream, as its pickles name them."""
 
-    def noted(identifier: Any) -> Any:
+    def __init__(self) -> None:
+        self.dtypes: dict[str, str] = {}
+
+    def __call__(self, identifier: Any) -> Any:
         storage = storage_of(identifier)
         if isinstance(storage, Storage):
-            dtypes[storage.key] = storage.dtype
+            self.dtypes[storage.key] = storage.dtype
         return storage
 
+
+def _read_stream(path: Path, data: memoryview, allow_stubs: bool) -> tuple[Any, Place]:
+    position, parts, storages = 0, [], _Storages()
     for index in range(5):
-        machine = PickleMachine(data, position, NAMES, noted, allow_stubs=allow_stubs)
+        machine = PickleMachine(data, position, NAMES, storages, allow_stubs=allow_stubs)
         try:
             parts.append(machine.load())
         except UnreadableFile as error:
@@ -163,7 +168,7 @@ def _read_stream(path: Path, data: memoryview, allow_stubs: bool) -> tuple[Any, 
     little = system.get("little_endian", True) if isinstance(system, dict) else None
     if protocol != _PROTOCOL or little is not True or not isinstance(keys, list):
         raise UnreadableFile("its header is not that of a little-endian checkpoint")
-    places = _places(data, position, list(map(str, keys)), dtypes)
+    places = _places(data, position, list(map(str, keys)), storages.dtypes)
 
     def place(tensor: Tensor) -> Values:
         if tensor.storage is None or tensor.reason:
