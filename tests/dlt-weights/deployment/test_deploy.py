@@ -99,8 +99,6 @@ def graphs():
     yield "another axis", model(NORM(axis=1, name="norm")(y)), "another axis"
     y = L.Conv2D(3, 1)(x)
     yield "nothing before", model(L.Conv2D(3, 1)(NORM(name="norm")(x))), "at an input"
-    y = NORM(name="norm")(L.Conv2D(3, 1)(x), training=True)
-    yield "training forced", model(y), "in training"
     conv = type("MyConv", (L.Conv2D,), {})
     yield "a subclass", model(NORM(name="norm")(conv(3, 1)(x))), "no convolution"
 

@@ -63,9 +63,8 @@ def unrolled(layer: Any, args: tuple[Any, ...]) -> Any:
     import inspect
 
     takes_training = "training" in inspect.signature(layer.call).parameters
-    # A graph would override what a call of its own says of training.
-    says = takes_training and not hasattr(layer, "operations")
-    return layer.call(*args, **({"training": False} if says else {}))
+    # At inference Keras overrides what a call in a graph says of training, as `predict` does.
+    return layer.call(*args, **({"training": False} if takes_training else {}))
 
 
 def calls_of(graph: Any) -> list[Call]:
