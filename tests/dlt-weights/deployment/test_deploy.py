@@ -76,6 +76,11 @@ def left(deployed, name):
     return [text for text in deployed.deployment.left if text.startswith(f"{name}:")]
 
 
+# The graph is traced at inference, which hides what the call asks for: it is folded on JAX, and the
+# comparison refuses the model elsewhere.
+MARKS = {"training forced": pytest.mark.xfail(reason="its call's training is lost", strict=True)}
+
+
 def graphs():
     """Name -> a model whose normalization must stay, and why."""
     x = keras.Input((4, 5, 3))
@@ -99,12 +104,15 @@ def graphs():
     yield "another axis", model(NORM(axis=1, name="norm")(y)), "another axis"
     y = L.Conv2D(3, 1)(x)
     yield "nothing before", model(L.Conv2D(3, 1)(NORM(name="norm")(x))), "at an input"
+    y = NORM(name="norm")(L.Conv2D(3, 1)(x), training=True)
+    yield "training forced", model(y), "in training"
     conv = type("MyConv", (L.Conv2D,), {})
     yield "a subclass", model(NORM(name="norm")(conv(3, 1)(x))), "no convolution"
 
 
 @pytest.mark.parametrize(
-    ("model", "reason"), [pytest.param(m, why, id=name) for name, m, why in graphs()]
+    ("model", "reason"),
+    [pytest.param(m, why, id=n, marks=MARKS.get(n, ())) for n, m, why in graphs()],
 )
 def test_what_cannot_be_folded_is_left_and_named(model, reason):
     randomize(model)

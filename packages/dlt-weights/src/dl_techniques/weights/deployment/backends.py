@@ -32,7 +32,7 @@ def evaluated(model: Any, inputs: Any) -> Any:
 
 
 def _tensorflow(model: Any) -> Function:
-    import tensorflow as tf
+    import tensorflow as tf  # its own compiler is what is called
 
     def infer(inputs: Any) -> Any:
         return model(inputs, training=False)
@@ -47,7 +47,7 @@ def _tensorflow(model: Any) -> Function:
 
 
 def _jax(model: Any) -> Function:
-    import jax
+    import jax  # its own compiler is what is called
 
     @jax.jit
     def function(trained: Any, others: Any, inputs: Any) -> Any:

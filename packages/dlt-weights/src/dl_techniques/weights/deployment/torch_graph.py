@@ -10,7 +10,7 @@ import operator
 from typing import Any
 
 import keras
-import torch
+import torch  # its own tracer is what is called; imported on PyTorch only
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 

@@ -15,8 +15,6 @@ from dl_techniques.core.testing.subject import Subject, project
 # Rounding leaves up to 4e-8 of a gradient that is zero; a weight that acts through a nearly uniform
 # softmax and a layer scale of 0.01 has 1e-6.
 _NEGLIGIBLE = 2e-7
-# What cancels leaves more: the terms of a key's bias are as large as other gradients.
-_CANCELLED = 1e-5
 
 
 def _require_differentiable(subject: Subject) -> None:
@@ -47,7 +45,7 @@ def gradients_live(subject: Subject) -> None:
     for name, size in sizes.items():
         share = size / (largest or 1.0)
         if is_dead[name]:
-            require(share <= _CANCELLED, f"{name} is in `dead` and has a gradient")
+            require(share <= _NEGLIGIBLE, f"{name} is in `dead` and has a gradient")
         else:
             require(share > _NEGLIGIBLE, f"the gradient of {name} is {share:.1e} of the largest")
     for end in dead:
