@@ -15,6 +15,7 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 from speed import (
+    ALL_EXAMPLES,
     IGNORED_ON_THE_SAME_KERAS,
     IGNORED_ONCE_TESTED,
     PARALLEL,
@@ -110,12 +111,17 @@ def _split(posargs: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _pytest(
-    session: nox.Session, backend: str, *arguments: str, flags: tuple[str, ...] = XLA
+    session: nox.Session,
+    backend: str,
+    *arguments: str,
+    flags: tuple[str, ...] = XLA,
+    every_example: bool = True,
 ) -> None:
     started = time.monotonic()
     environment = _environment(backend) | compiled_quickly(
         Path(session.create_tmp()) / "jax", flags
     )
+    environment["CONFORMANCE_EXAMPLES"] = "all" if every_example else "first"
     session.run("pytest", *PARALLEL, *arguments, env=environment)
     session.log(f"{backend}: {time.monotonic() - started:.0f} s")
 
@@ -153,8 +159,10 @@ def tests(session: nox.Session) -> None:
     failed = []
     for number, backend in enumerate(chosen):
         once = (*IGNORED_ONCE_TESTED, *IGNORED_ON_THE_SAME_KERAS) if number else ()
+        # Whoever names one backend has time for all that it is to be checked with.
+        every = len(chosen) == 1 or backend in ALL_EXAMPLES
         try:
-            _pytest(session, backend, *NOT_SLOW, *once, *rest)
+            _pytest(session, backend, *NOT_SLOW, *once, *rest, every_example=every)
         except nox.command.CommandFailed:
             failed.append(backend)
     if failed:
@@ -167,7 +175,26 @@ def floor(session: nox.Session) -> None:
     session.install(*FLOOR, "tensorflow", *TEST_TOOLS)
     _install_workspace(session, *FLOOR)
     selection = ("-m", "not oracle and not slow", *IGNORED_ONCE_TESTED)
-    _pytest(session, "tensorflow", *selection, *session.posargs, flags=XLA_OF_FLOOR)
+    chosen = session.posargs
+    every = bool(chosen)
+    _pytest(
+        session, "tensorflow", *selection, *chosen, flags=XLA_OF_FLOOR, every_example=every
+    )
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """The kit on every example of every component. `-- jax` or `-- floor` chooses; then `-k`."""
+    stacks = [name for name in (*BACKENDS, "floor") if name in session.posargs]
+    rest = [argument for argument in session.posargs if argument not in stacks]
+    files = sorted(str(path) for path in ROOT.glob("tests/**/test_conformance.py"))
+    backends = [name for name in stacks or BACKENDS if name != "floor"]
+    if backends:
+        _install_to_test(session, *backends)
+    for backend in backends:
+        _pytest(session, backend, *NOT_SLOW, *files, *rest)
+    if not stacks or "floor" in stacks:
+        session.notify("floor", [*files, *rest])
 
 
 @nox.session

@@ -30,7 +30,12 @@ BACKEND_FREE = (
 IGNORED_ONCE_TESTED = tuple(f"--ignore={path}" for path in BACKEND_FREE)
 # Each file is loaded by a process of its own, a few seconds each; what Keras asks for in memory and
 # time depends on its version more than on the backend.
-IGNORED_ON_THE_SAME_KERAS = ("--ignore=tests/dlt-core/attacks/test_isolated_attacks.py",)
+IGNORED_ON_THE_SAME_KERAS = (
+    "--ignore=tests/dlt-core/attacks/test_isolated_attacks.py",
+    "--ignore=tests/dlt-core/saving/test_isolation.py",
+)
+# The quickest backend checks every example of a component; `nox -s conformance` does so on all.
+ALL_EXAMPLES = ("torch",)
 
 
 def compiled_quickly(cache: Path, flags: tuple[str, ...] = XLA) -> dict[str, str]:

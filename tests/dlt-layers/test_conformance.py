@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from dl_techniques.core.testing import parametrize_with_checks
 
+# tests/speed.py says which stacks check the first example of each component alone.
+EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "all")
 
-@parametrize_with_checks("dlt-layers", strict_documentation=True)
+
+@parametrize_with_checks("dlt-layers", strict_documentation=True, examples=EXAMPLES)
 def test_conformance(component, check):
     check()

@@ -76,11 +76,6 @@ def left(deployed, name):
     return [text for text in deployed.deployment.left if text.startswith(f"{name}:")]
 
 
-# The graph is traced at inference, which hides what the call asks for: it is folded on JAX, and the
-# comparison refuses the model elsewhere.
-MARKS = {"training forced": pytest.mark.xfail(reason="its call's training is lost", strict=True)}
-
-
 def graphs():
     """Name -> a model whose normalization must stay, and why."""
     x = keras.Input((4, 5, 3))
@@ -104,15 +99,50 @@ def graphs():
     yield "another axis", model(NORM(axis=1, name="norm")(y)), "another axis"
     y = L.Conv2D(3, 1)(x)
     yield "nothing before", model(L.Conv2D(3, 1)(NORM(name="norm")(x))), "at an input"
-    y = NORM(name="norm")(L.Conv2D(3, 1)(x), training=True)
-    yield "training forced", model(y), "in training"
     conv = type("MyConv", (L.Conv2D,), {})
     yield "a subclass", model(NORM(name="norm")(conv(3, 1)(x))), "no convolution"
 
 
+def test_a_call_that_asks_for_training_is_folded():
+    # At inference Keras overrides what a call in a graph says of training.
+    x = keras.Input((4, 5, 3))
+    model = keras.Model(x, NORM()(L.Conv2D(3, 1)(x), training=True))
+    randomize(model)
+    deployed = W.deploy(model)
+    assert len(deployed.deployment.folded) == 1
+    images = draw(2, 4, 5, 3)
+    require_close(deployed(images), model.predict(images, verbose=0))
+
+
+class Trainer(keras.Model):
+    """Normalizes by the batch also at inference."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv, self.norm = L.Conv2D(3, 1), NORM()
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        self.norm.build((*input_shape[:-1], 3))
+        self.built = True
+
+    def call(self, x):
+        return self.norm(self.conv(x), training=True)
+
+
+def test_code_that_asks_for_training_stays():
+    model = Trainer()
+    model.build((None, 4, 5, 3))
+    randomize(model)
+    deployed = W.deploy(model, (None, 4, 5, 3))
+    assert not deployed.deployment.folded
+    assert "its code asks for training" in deployed.deployment.to_text()
+    images = draw(2, 4, 5, 3)
+    require_close(deployed(images), model(images, training=False))
+
+
 @pytest.mark.parametrize(
-    ("model", "reason"),
-    [pytest.param(m, why, id=n, marks=MARKS.get(n, ())) for n, m, why in graphs()],
+    ("model", "reason"), [pytest.param(m, why, id=n) for n, m, why in graphs()]
 )
 def test_what_cannot_be_folded_is_left_and_named(model, reason):
     randomize(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dl_techniques.core.testing.check import Check
 from dl_techniques.core.testing.runner import applicable, examples_of, judged, known_names, run
@@ -18,6 +18,7 @@ def parametrize_with_checks(
     *,
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
     strict_documentation: bool = False,
+    examples: Literal["all", "first"] = "all",
 ) -> Callable[[Test], Test]:
     """Turn a test function into one test for each component and check.
 
@@ -27,6 +28,8 @@ def parametrize_with_checks(
         expected_failures: Identifier -> check -> why it cannot hold, beside what the classes
             declare. Under pytest these are expected failures, and strict: one that passes fails.
         strict_documentation: Whether incomplete documentation is a failure.
+        examples: `"first"` checks each component on its first example alone, in a fraction of the
+            time: for stacks beside the one that checks all.
 
     Returns:
         A decorator for a test that takes `component` and `check`, and calls `check()`. A check
@@ -35,7 +38,8 @@ def parametrize_with_checks(
         test, `...-examples`, that fails.
 
     Raises:
-        ValueError: If there is no component, or a check or component is named that does not exist.
+        ValueError: If there is no component, a check or component is named that does not exist, or
+            `examples` is neither.
 
     Example:
         ```python
@@ -46,27 +50,31 @@ def parametrize_with_checks(
     """
     import pytest
 
+    if examples not in {"all", "first"}:
+        raise ValueError(f'`examples` must be "all" or "first". Received: examples={examples!r}')
     expected = dict(expected_failures or {})
     parameters = []
     for component in _chosen(components):
         try:
-            examples = examples_of(component)
+            found = examples_of(component)
         except Exception as error:  # the other components have a right to their tests
             name = getattr(component, "__name__", str(component))
             call = functools.partial(_fail, f"{type(error).__name__}: {error}")
             parameters.append(pytest.param(name, call, id=f"{name}-examples"))
             continue
         subjects = [
-            Subject(example, strict_documentation=strict_documentation) for example in examples
+            Subject(example, strict_documentation=strict_documentation)
+            for example in (found if examples == "all" else found[:1])
         ]
         identifier = subjects[0].id
         reasons = {
-            **getattr(examples[0].cls, "expected_failures", {}),
+            **getattr(found[0].cls, "expected_failures", {}),
             **expected.pop(identifier, {}),
         }
         known_names(reasons)
         for check in applicable(subjects[0]):
-            call = functools.partial(_check_all, check, subjects, reasons.get(check.name))
+            whole = len(subjects) == len(found)
+            call = functools.partial(_check_all, check, subjects, reasons.get(check.name), whole)
             parameters.append(pytest.param(identifier, call, id=f"{identifier}-{check.name}"))
     if not parameters:
         raise ValueError(f"There is nothing to check. Received: components={components!r}")
@@ -87,13 +95,16 @@ def _fail(text: str) -> None:
     raise AssertionError(text)
 
 
-def _check_all(check: Check, subjects: list[Subject], reason: str | None) -> None:
-    """Run one check on every example; what does not apply is no failure, and `may` only warns."""
+def _check_all(check: Check, subjects: list[Subject], reason: str | None, whole: bool) -> None:
+    """Run one check on the examples; what does not apply is no failure, and `may` only warns.
+
+    An expected failure must fail on one of all examples, which need not be the first.
+    """
     import warnings
 
     import pytest
 
-    reasons = {} if reason is None else {check.name: reason}
+    reasons = {check.name: reason} if whole and reason is not None else {}
     results = judged([run(check, subject, reason) for subject in subjects], reasons)
     failed = [result for result in results if result.status == "failed"]
     must = [result for result in failed if result.level == "must"]

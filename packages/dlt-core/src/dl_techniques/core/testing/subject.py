@@ -335,6 +335,13 @@ class Subject:
             raise NotApplicable("an input is shared by all samples")
 
 
+    def require_first(self) -> None:
+        """Leave checks of the class, not of a setting, to the first of its own examples."""
+        others = [*getattr(self.cls, "examples", tuple)()][1:]
+        if self.example.name in {example.name for example in others}:
+            raise NotApplicable("the first example stands for all")
+
+
 def to_arrays(outputs: Any) -> list[Any]:
     """A structure of tensors as a flat list of numpy arrays.
 

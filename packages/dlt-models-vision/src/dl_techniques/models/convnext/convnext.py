@@ -18,6 +18,7 @@ from dl_techniques.models.vision.graph import (
     drop_path_rates,
     image_input,
     pooled,
+    require_ends,
     truncated_normal,
 )
 from dl_techniques.models.vision.vision_model import VisionModel
@@ -48,6 +49,7 @@ class ConvNeXt(VisionModel):
         size: Size = self.settings_of(given["variant"])
         depths = _four("depths", given["depths"] or size.depths)
         dims = _four("dims", given["dims"] or size.dims)
+        require_ends(given["classes"], given["pooling"])
         require_integers(stem_strides=given["stem_strides"])
         require_shares(drop_path=given["drop_path"])
         require_positive_numbers(norm_epsilon=given["norm_epsilon"])

@@ -115,7 +115,7 @@ class MobileNetV4(VisionModel):
         given = dict(locals())
         size = self.settings_of(variant)
         stem = size.stem if stem_filters is None else stem_filters
-        require_integers(stem_filters=stem, head_filters=head_filters)
+        require_integers(stem_filters=stem, head_filters=head_filters, classes=classes)
         require_positive_numbers(width=width)
         require_shares(dropout=dropout, drop_path=drop_path)
         if pooling not in {None, "avg"}:

@@ -19,6 +19,7 @@ from dl_techniques.models.vision.graph import (
     drop_path_rates,
     image_input,
     pooled,
+    require_ends,
     truncated_normal,
 )
 from dl_techniques.models.vision.vision_model import VisionModel
@@ -137,6 +138,7 @@ class SwinTransformer(VisionModel):
         size = self.settings_of(variant)
         first, counts = dim or size.dim, tuple(depths or size.depths)
         heads = tuple(num_heads or size.num_heads)
+        require_ends(classes, pooling)
         require_integers(dim=first, window_size=window_size, patch_size=patch_size)
         require_positive_numbers(norm_epsilon=norm_epsilon, mlp_ratio=mlp_ratio)
         require_shares(dropout=dropout, drop_path=drop_path)

@@ -55,6 +55,21 @@ def image_input(
     return inputs, keras.layers.Rescaling(scale, offset, name="normalize")(inputs)
 
 
+def require_ends(classes: int, pooling: str | None) -> None:
+    """Check what follows the last features, before a large graph is made in vain.
+
+    Args:
+        classes: Number of classes.
+        pooling: `"avg"`, `"max"` or `None`.
+
+    Raises:
+        ValueError: If one is invalid; it names it.
+    """
+    require_integers(classes=classes)
+    if pooling is not None:
+        require_one_of(POOLINGS, pooling=pooling)
+
+
 def pooled(x: Tensor, pooling: str | None) -> Tensor:
     """Pool a map of features.
 
@@ -64,7 +79,6 @@ def pooled(x: Tensor, pooling: str | None) -> Tensor:
     """
     if pooling is None:
         return x
-    require_one_of(POOLINGS, pooling=pooling)
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.layers.GlobalMaxPooling2D(name="pool")(x)
@@ -78,7 +92,6 @@ def classifier(x: Tensor, classes: int, activation: Any) -> Tensor:
         classes: Number of classes.
         activation: Its activation; `None` for logits.
     """
-    require_integers(classes=classes)
     dense = keras.layers.Dense(
         classes, activation=activation, kernel_initializer=truncated_normal(), name="head"
     )

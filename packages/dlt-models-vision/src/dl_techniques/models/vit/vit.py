@@ -160,7 +160,7 @@ class ViT(VisionModel):
         width = size.dim if dim is None else dim
         blocks = size.depth if depth is None else depth
         heads = size.num_heads if num_heads is None else num_heads
-        require_integers(dim=width, depth=blocks, num_heads=heads)
+        require_integers(dim=width, depth=blocks, num_heads=heads, classes=classes)
         require_integers(0, num_registers=num_registers)
         require_positive_numbers(mlp_ratio=mlp_ratio, norm_epsilon=norm_epsilon)
         require_shares(dropout=dropout, drop_path=drop_path)

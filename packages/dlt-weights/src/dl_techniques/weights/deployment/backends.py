@@ -20,15 +20,16 @@ def compiled(model: Any) -> Function:
 
 
 def evaluated(model: Any, inputs: Any) -> Any:
-    """The outputs of a model that is called once.
+    """The outputs at inference of a model that is called once.
 
     Args:
         model: A built model.
         inputs: Its inputs.
     """
     # JAX would compile each operation by itself.
-    call = _jax(model) if keras.backend.backend() == "jax" else model
-    return call(inputs)
+    if keras.backend.backend() == "jax":
+        return _jax(model)(inputs)
+    return model(inputs, training=False)
 
 
 def _tensorflow(model: Any) -> Function:

@@ -52,6 +52,7 @@ def backend_purity(subject: Subject) -> None:
     """The source imports public Keras and no backend, and takes no tensor out of its graph."""
     if subject.cls.__module__.partition(".")[0] == "keras":
         raise NotApplicable("one of Keras's own")
+    subject.require_first()
     trees = [tree for tree in map(_tree, _modules(subject.cls)) if tree is not None]
     if not trees:
         raise NotApplicable("there is no source")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import functools
 import inspect
 import sys
 from typing import Any
@@ -41,14 +40,14 @@ def documented_example(subject: Subject) -> None:
     """The docstring has an example that runs (`>>>`) and gives what it says."""
     if not _is_ours(subject.cls):
         raise NotApplicable("one of Keras's own, whose examples are not written to be run")
+    subject.require_first()
     tried, text = _run_examples(subject.cls)
     require(tried, "the docstring has no example that can be run (`>>>`)")
     require(not text, text)
 
 
-@functools.cache
 def _run_examples(cls: Any) -> tuple[int, str]:
-    """Return the number of statements and the differences; once a class, for all examples."""
+    """Return the number of statements and the differences."""
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(verbose=False)
     report: list[str] = []
     for test in finder.find(cls, cls.__name__, sys.modules[cls.__module__], globs={}):

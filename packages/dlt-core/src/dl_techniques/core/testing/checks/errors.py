@@ -17,6 +17,7 @@ def rejections(subject: Subject) -> None:
     declared = list(getattr(subject.cls, "rejections", tuple)())
     if not declared:
         raise NotApplicable("it declares no rejections")
+    subject.require_first()
     for rejection in declared:
         _require_refusal(rejection)
 

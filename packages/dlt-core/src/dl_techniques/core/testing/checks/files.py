@@ -46,7 +46,7 @@ def fresh_process(subject: Subject) -> None:
     """A process that imports nothing but the core loads the file and goes on alike.
 
     The state of weights, optimizer and random numbers is compared, and what further training
-    gives; on TensorFlow the outputs at inference. The model is a functional-style subclass. The
+    gives; on TensorFlow and JAX, inference. The model is a functional-style subclass. The
     first example stands for all: what another process lacks are classes, whatever their settings.
     """
     from dl_techniques.core.registry.registry import registry
@@ -58,9 +58,7 @@ def fresh_process(subject: Subject) -> None:
     except DLTechniquesError as error:
         raise NotApplicable("no installed distribution declares it") from error
     subject.require_batched()
-    others = [*getattr(subject.cls, "examples", tuple)()][1:]
-    if subject.example.name in {example.name for example in others}:
-        raise NotApplicable("the first example stands for all")
+    subject.require_first()
     model = FunctionalStyle(subject.symbolic(subject.make_like_built()))
     compile_model(model)
     make_up_training(model)
