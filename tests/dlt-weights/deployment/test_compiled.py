@@ -55,3 +55,26 @@ def test_inputs_of_another_dtype_and_refusals():
         W.compiled(keras.layers.Dense(2))
     with pytest.raises(ValueError, match="built"):
         W.compiled(keras.Sequential([keras.layers.Dense(2)]))
+
+
+class Plain(keras.Model):
+    """A model whose `call` knows nothing of training."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(2)
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_model_that_takes_no_training():
+    model = Plain()
+    model.build((None, 3))
+    x = draw(2, 3)
+    for function in (W.compiled(model, (2, 3)), W.deploy(model, (None, 3))):
+        assert np.allclose(numbers(function(x)), numbers(model(x)), atol=1e-6)

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from dl_techniques.weights.deployment.graph import at_inference
+
 Function = Callable[[Any], Any]
 
 
@@ -52,7 +54,8 @@ def _jax(model: Any) -> Function:
 
     @jax.jit
     def function(trained: Any, others: Any, inputs: Any) -> Any:
-        return model.stateless_call(trained, others, inputs, training=False)[0]
+        # Unlike a call of the model, this hands on what the model's own `call` may not take.
+        return model.stateless_call(trained, others, inputs, **at_inference(model))[0]
 
     def call(inputs: Any) -> Any:
         trained = [variable.value for variable in model.trainable_variables]

@@ -338,8 +338,6 @@ def _reason_to_keep(  # noqa: PLR0911  # one for each reason
     used = {id(v) for v in graph.weights}
     if any(id(v) not in used for v in layer.weights) or any(constants_in(c) for c in calls):
         return "it uses variables outside of layers"
-    if any(call.kwargs.get("training") for call in calls):
-        return "its code asks for training"
     if any(type(call.operation).__name__ == "DotProductAttention" for call in calls):
         return "what it computes depends on the backend"
     return None

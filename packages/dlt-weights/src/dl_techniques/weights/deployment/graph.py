@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -60,11 +61,18 @@ def unrolled(layer: Any, args: tuple[Any, ...]) -> Any:
         layer: A built layer.
         args: Symbolic tensors.
     """
-    import inspect
-
-    takes_training = "training" in inspect.signature(layer.call).parameters
     # At inference Keras overrides what a call in a graph says of training, as `predict` does.
-    return layer.call(*args, **({"training": False} if takes_training else {}))
+    return layer.call(*args, **at_inference(layer))
+
+
+def at_inference(layer: Any) -> dict[str, bool]:
+    """The argument of `call` that says so, if it takes one.
+
+    Args:
+        layer: A layer.
+    """
+    takes_training = "training" in inspect.signature(layer.call).parameters
+    return {"training": False} if takes_training else {}
 
 
 def calls_of(graph: Any) -> list[Call]:
