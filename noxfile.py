@@ -177,9 +177,7 @@ def floor(session: nox.Session) -> None:
     selection = ("-m", "not oracle and not slow", *IGNORED_ONCE_TESTED)
     chosen = session.posargs
     every = bool(chosen)
-    _pytest(
-        session, "tensorflow", *selection, *chosen, flags=XLA_OF_FLOOR, every_example=every
-    )
+    _pytest(session, "tensorflow", *selection, *chosen, flags=XLA_OF_FLOOR, every_example=every)
 
 
 @nox.session

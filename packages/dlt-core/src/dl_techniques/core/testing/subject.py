@@ -334,7 +334,6 @@ class Subject:
         if not all(spec.batched for spec in self.specs.values()):
             raise NotApplicable("an input is shared by all samples")
 
-
     def require_first(self) -> None:
         """Leave checks of the class, not of a setting, to the first of its own examples."""
         others = [*getattr(self.cls, "examples", tuple)()][1:]

@@ -52,10 +52,11 @@ def _tensorflow(model: Any) -> Function:
 def _jax(model: Any) -> Function:
     import jax  # its own compiler is what is called
 
-    @jax.jit
-    def function(trained: Any, others: Any, inputs: Any) -> Any:
+    def infer(trained: Any, others: Any, inputs: Any) -> Any:
         # Unlike a call of the model, this hands on what the model's own `call` may not take.
         return model.stateless_call(trained, others, inputs, **at_inference(model))[0]
+
+    function = jax.jit(infer)
 
     def call(inputs: Any) -> Any:
         trained = [variable.value for variable in model.trainable_variables]
