@@ -58,6 +58,14 @@ def test_two_thousand_hdf5_files() -> None:
     assert counts["refused"] > 200
 
 
+def test_hdf5_files_are_analysed() -> None:
+    pytest.importorskip("dl_techniques.weightwatcher")
+    report = fuzz("--count", "300", "--watch", script="fuzz_hdf5.py")
+    assert report["violations"] == []
+    assert report["counts"]["read"] > 30
+    assert report["counts"]["refused"] > 30
+
+
 def test_hdf5_files_of_a_folder(tmp_path: Path) -> None:
     from hdf5_mutations import write_corpus
 

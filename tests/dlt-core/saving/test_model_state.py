@@ -13,7 +13,7 @@ from dl_techniques.core import Layer, component, load_model, save_model
 from dl_techniques.core.contract.sublayers import walk
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.files.model_state import capture, exact_adapters, restore
-from dl_techniques.core.files.rebuilt import differences, shared_between_models
+from dl_techniques.core.files.rebuilt import differences, known_obstacles
 from dl_techniques.core.files.stored_state import parse
 
 RNG = np.random.default_rng(0)
@@ -195,11 +195,32 @@ def test_a_layer_that_is_not_shared_any_more_is_named():
     (text,) = differences(model, again)
     assert "'shared'" in text
     assert text.endswith("comes back as a layer of its own.")
-    (why,) = shared_between_models(model)
+    (why,) = known_obstacles(model)
     assert why.startswith("The layer 'shared' (Dense) stands in the models")
-    assert shared_between_models(again) == []
+    assert known_obstacles(again) == []
     (text,) = differences(again, model)
     assert "comes back shared with" in text
+
+
+def _attending():
+    x = keras.Input((5, 8))
+    attended = keras.layers.MultiHeadAttention(2, 4)(x, x)
+    return keras.Model(x, keras.layers.Dense(3)(attended))
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_quantized_parts_of_a_layer_of_keras_are_named_and_the_advice_helps(tmp_path):
+    path, x = tmp_path / "model.keras", np.ones((2, 5, 8), "float32")
+    model = _attending()
+    model.quantize("int8")
+    with pytest.raises(ModelFileError, match=r"\(MultiHeadAttention\) are quantized, such as"):
+        save_model(model, path)
+    assert not path.exists()
+    model = _attending()
+    model.layers[-1].quantize("int8")
+    save_model(model, path)
+    ours, theirs = (keras.ops.convert_to_numpy(m(x)) for m in (load_model(path), model))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_missing_and_new_state_is_named():

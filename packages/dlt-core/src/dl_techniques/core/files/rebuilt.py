@@ -5,7 +5,7 @@
     again = keras.saving.load_model(temporary, ...)
     problems = differences(model, again)
 
-If the file cannot be loaded at all, `shared_between_models(model)` says why in the commonest case.
+If the file cannot be loaded at all, `known_obstacles(model)` says why in the commonest cases.
 Layers, variables and their values are compared; nothing is computed.
 """
 
@@ -16,6 +16,8 @@ from typing import Any
 
 import keras
 
+from dl_techniques.core.contract.bases import Component
+from dl_techniques.core.contract.changed_parts import quantization_mode
 from dl_techniques.core.contract.sublayers import children, seed_generators, walk
 
 _Places = dict[str, tuple[str, Any]]  # path -> the first path of the same layer, and the layer
@@ -59,13 +61,19 @@ def lost_values(model: Any, again: Any) -> list[str]:
     return lost
 
 
-def shared_between_models(model: Any) -> list[str]:
-    """Say of each layer that stands in two models inside a model that it does.
-
-    Keras stores each of them by itself and loads the layer twice, or not at all.
+def known_obstacles(model: Any) -> list[str]:
+    """Say what of a model Keras writes into a file in a way that it cannot read again.
 
     Args:
         model: The model in memory.
+    """
+    return [*_shared_between_models(model), *_quantized_parts(model)]
+
+
+def _shared_between_models(model: Any) -> list[str]:
+    """Say of each layer that stands in two models inside a model that it does.
+
+    Keras stores each of them by itself and loads the layer twice, or not at all.
     """
     holders: dict[int, list[Any]] = {}
     layers: dict[int, Any] = {}
@@ -81,6 +89,23 @@ def shared_between_models(model: Any) -> list[str]:
         for key, parts in holders.items()
         if len(parts) > 1
     ]
+
+
+def _quantized_parts(model: Any) -> list[str]:
+    """Name the layers of Keras that hold quantized parts, which their configurations leave out."""
+    found = []
+    for _, layer, again in walk(model):
+        # Models list their layers, and our bases store what was changed.
+        lists = isinstance(layer, (keras.Model, Component))
+        parts = [] if again or lists else [part for _, part in children(layer)]
+        if modes := [(part, mode) for part in parts if (mode := quantization_mode(part))]:
+            part, mode = modes[0]
+            found.append(
+                f"Keras does not store that parts of the layer {layer.name!r} "
+                f"({type(layer).__name__}) are quantized, such as {part.name!r} ({mode}): call "
+                "`quantize` of the other layers one by one, not of the whole model."
+            )
+    return found
 
 
 def _places(model: Any) -> _Places:

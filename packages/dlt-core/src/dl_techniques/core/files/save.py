@@ -26,7 +26,7 @@ from dl_techniques.core.files.known_components import installed_and_declared
 from dl_techniques.core.files.limits import LIMITS
 from dl_techniques.core.files.load import open_model
 from dl_techniques.core.files.provenance import Origin, Provenance, weights_origin
-from dl_techniques.core.files.rebuilt import differences, lost_values, shared_between_models
+from dl_techniques.core.files.rebuilt import differences, known_obstacles, lost_values
 from dl_techniques.core.registry.registry import registry
 
 
@@ -120,10 +120,10 @@ def _require_same(model: Any, file: Path, label: str) -> None:
             trained = optimizer is not None and optimizer.built
             again, _ = open_model(file, folder, label=label, compile=trained, allow_unsafe=True)
     except ModelFileError as error:
-        shared = shared_between_models(model)
-        if not shared:
+        obstacles = known_obstacles(model)
+        if not obstacles:
             raise
-        raise _different(shared, label) from error
+        raise _different(obstacles, label) from error
     problems = differences(model, again) or lost_values(model, again)
     if problems:
         raise _different(problems, label)

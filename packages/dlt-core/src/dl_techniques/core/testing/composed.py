@@ -49,7 +49,7 @@ def compose(subject: Subject) -> tuple[keras.Model, list[Any]]:
     given = [keras.layers.Masking()(t) if i in masked else t for i, t in enumerate(inputs)]
     calls = [inner(_single(given)) for _ in range(2)]
     model = keras.Model(_single(inputs), keras.tree.flatten(calls))
-    _change_parts(model)
+    change_some_parts(model)
     compile_model(model)
     return model, arrays
 
@@ -73,8 +73,12 @@ def compile_model(model: keras.Model) -> None:
     model.optimizer.build(model.trainable_variables)
 
 
-def _change_parts(model: keras.Model) -> None:
-    """Quantize the first part that can be, adapt the last such part, freeze the last of all."""
+def change_some_parts(model: keras.Model) -> None:
+    """Quantize the first part that can be, adapt the last such part, freeze the last of all.
+
+    Args:
+        model: The built model.
+    """
     leaves = [v.layer for v in walk(model) if not v.again and _is_leaf(v.layer) and v.layer.weights]
     matrices = [layer for layer in leaves if hasattr(layer, "enable_lora")]
     if matrices:

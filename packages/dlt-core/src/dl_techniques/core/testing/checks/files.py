@@ -11,7 +11,13 @@ from keras import ops
 
 from dl_techniques.core.errors import DLTechniquesError
 from dl_techniques.core.testing.check import NotApplicable, check, require
-from dl_techniques.core.testing.composed import FunctionalStyle, compile_model, make_up_training
+from dl_techniques.core.testing.composed import (
+    FunctionalStyle,
+    change_some_parts,
+    compile_model,
+    make_up_training,
+    quick_collection,
+)
 from dl_techniques.core.testing.continuation import difference_between, go_on
 from dl_techniques.core.testing.fresh_process import fresh_continuation
 from dl_techniques.core.testing.subject import Subject, difference
@@ -46,8 +52,9 @@ def fresh_process(subject: Subject) -> None:
     """A process that imports nothing but the core loads the file and goes on alike.
 
     The state of weights, optimizer and random numbers is compared, and what further training
-    gives; on TensorFlow and JAX, inference. The model is a functional-style subclass. The
-    first example stands for all: what another process lacks are classes, whatever their settings.
+    gives; on TensorFlow and JAX, inference. The model is a functional-style subclass, its parts
+    quantized, adapted with LoRA and frozen. The first example stands for all: what another
+    process lacks are classes, whatever their settings.
     """
     from dl_techniques.core.registry.registry import registry
 
@@ -60,6 +67,8 @@ def fresh_process(subject: Subject) -> None:
     subject.require_batched()
     subject.require_first()
     model = FunctionalStyle(subject.symbolic(subject.make_like_built()))
+    with quick_collection():
+        change_some_parts(model)
     compile_model(model)
     make_up_training(model)
     arrays = list(subject.arrays().values())
