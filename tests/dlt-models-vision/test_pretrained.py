@@ -83,13 +83,21 @@ def test_a_tag_from_a_mirror(timm, randomized, written, tmp_path, monkeypatch, a
     assert found.output_shape == (None, 7, 7, 960)
 
 
-def test_a_file_tells_variant_and_classes(tmp_path):
+def test_a_file_tells_variant_and_classes(tmp_path, monkeypatch):
     ours = ViT("tiny", classes=2, input_shape=(32, 32, 3))
     W.export(ours, tmp_path / "tiny.safetensors", "timm")
     found = ViT.from_weights(tmp_path / "tiny.safetensors")
     assert (found.variant, found.classes, found.input_shape[1:]) == ("tiny", 2, (32, 32, 3))
     for a, b in zip(ours.get_weights(), found.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+    address = f"hf://owner/tiny@{'0' * 40}"
+    monkeypatch.setenv("DL_TECHNIQUES_WEIGHTS_DIR", str(tmp_path))
+    mirrored = tmp_path / W.find(address).sources[0].mirror_path
+    mirrored.parent.mkdir(parents=True)
+    mirrored.write_bytes((tmp_path / "tiny.safetensors").read_bytes())
+    found = ViT.from_weights(address, accept_license="unknown")
+    np.testing.assert_array_equal(found.get_weights()[0], ours.get_weights()[0])
+    assert found.weights_origin["source"].startswith("hf://owner/tiny/model.safetensors@")
     W.export(small(), tmp_path / "small.safetensors", "timm")
     with pytest.raises(ValueError, match="`variant` must be given"):
         ConvNeXtV1.from_weights(tmp_path / "small.safetensors")

@@ -73,3 +73,37 @@ def test_doctor_names_rows_without_a_hash(install, row):
 
     install("acme-net", [row(sha256=None)])
     assert any("no sha256" in problem.message for problem in dl_doctor())
+
+
+def test_an_address_of_the_hub_is_a_row_by_itself(install, row, no_sockets, tmp_path, monkeypatch):
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    entry = W.find(f"hf://owner/name@{revision}")
+    assert entry.sources[0].mirror_path == f"owner/name/{revision}/model.safetensors"
+    nested = W.find(f"hf://owner/name/a/b.bin@{revision}")
+    assert nested.file == "b.bin"
+    monkeypatch.setenv("DL_TECHNIQUES_WEIGHTS_DIR", str(tmp_path))
+    file = tmp_path / entry.sources[0].mirror_path
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    with pytest.raises(W.LicenceNotAccepted, match="unknown"):
+        W.fetch(entry)
+    assert W.fetch(entry, accept_license="unknown") == file
+    # A file that a listing knows has the listing's licence.
+    source = {"kind": "hf", "repo": "owner/name", "file": "w.bin", "revision": revision}
+    install("acme-net", [row(sources=[source])])
+    assert W.find(f"hf://owner/name/w.bin@{revision}").licence == row()["licence"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hf://owner/name",
+        "hf://owner/name@main",
+        "hf://owner@0123456789abcdef0123456789abcdef01234567",
+        "hf://owner/name/../../etc@0123456789abcdef0123456789abcdef01234567",
+        "hf://o wner/name@0123456789abcdef0123456789abcdef01234567",
+    ],
+)
+def test_an_address_must_be_fixed_and_whole(address):
+    with pytest.raises(W.UnknownWeights, match="no address of weights"):
+        W.find(address)

@@ -25,8 +25,15 @@ from dl_techniques.core.registry.discovery import (
 from dl_techniques.core.text import describe_error
 from dl_techniques.weights.entry import WeightEntry
 from dl_techniques.weights.errors import AmbiguousWeights, UnknownWeights
-from dl_techniques.weights.licence import is_commercial
-from dl_techniques.weights.rows import FILENAME, MAX_BYTES, LayoutRow, RowError, parse_rows
+from dl_techniques.weights.licence import is_commercial, least_gate
+from dl_techniques.weights.rows import (
+    FILENAME,
+    MAX_BYTES,
+    LayoutRow,
+    RowError,
+    parse_address,
+    parse_rows,
+)
 
 if TYPE_CHECKING:
     from dl_techniques.weights.rules.layout import Layout
@@ -145,7 +152,9 @@ def find_weights(name: str, *, catalog: Catalog | None = None) -> WeightEntry:
     """Find the one row that answers to a name.
 
     Args:
-        name: `Component/variant/tag`, with a tag or one of its aliases.
+        name: `Component/variant/tag`, with a tag or one of its aliases; or the address of a file
+            on the hub, `hf://owner/name/file@revision`. Where no row lists that file, its licence
+            is `unknown`, which asks for consent.
         catalog: Where to look; by default in all that is installed.
 
     Raises:
@@ -153,6 +162,8 @@ def find_weights(name: str, *, catalog: Catalog | None = None) -> WeightEntry:
         AmbiguousWeights: If several rows answer to it.
     """
     found = catalog or read_catalog()
+    if name.startswith("hf://"):
+        return _addressed(name, found)
     bare = name.rpartition(">")[2]
     rows = [
         entry
@@ -165,6 +176,26 @@ def find_weights(name: str, *, catalog: Catalog | None = None) -> WeightEntry:
     if not rows:
         raise UnknownWeights(_unknown(bare, found))
     return rows[0]
+
+
+def _addressed(address: str, catalog: Catalog) -> WeightEntry:
+    """The row that lists a file of the hub, or one that knows nothing but the file."""
+    try:
+        source = parse_address(address)
+    except RowError as error:
+        raise UnknownWeights(f"{address} is no address of weights: {error}") from None
+    for entry in catalog.entries:
+        if source in entry.sources:
+            return entry
+    return WeightEntry(
+        component="",
+        variant="",
+        tag=str(source),
+        sources=(source,),
+        licence="unknown",
+        layout="",
+        gate=least_gate("unknown"),
+    )
 
 
 def _unknown(name: str, catalog: Catalog) -> str:

@@ -155,6 +155,31 @@ def _source(row: Any) -> Source:
     raise RowError(f"a source must be of the kind hf, wheel or url. Received: {short_repr(kind)}")
 
 
+def parse_address(address: str) -> HubSource:
+    """Read the address of a file on the hub.
+
+    Args:
+        address: `hf://owner/name/file@revision` with the full hash of the commit; without a file,
+            `model.safetensors`.
+
+    Raises:
+        RowError: If it is malformed, or names no fixed revision.
+
+    Example:
+        >>> parse_address(f"hf://timm/vit_tiny@{'0' * 40}").file
+        'model.safetensors'
+    """
+    place, _, revision = address.removeprefix("hf://").rpartition("@")
+    owner, name, *file = place.split("/", 2) if place.count("/") else (place, "")
+    if not re.fullmatch(_REVISION, revision):
+        raise RowError(
+            "an address must end with `@` and the 40 hexadecimal digits of a commit, so that it "
+            f"stands for one file. Received: {short_repr(address)}"
+        )
+    repo = _matching("repo", f"{owner}/{name}", _REPO)
+    return HubSource(repo, _path(file[0] if file else "model.safetensors"), revision)
+
+
 def _text(
     row: Mapping[str, Any], key: str, pattern: re.Pattern[str], *, empty: bool = False
 ) -> str:

@@ -181,7 +181,8 @@ class VisionModel(Model):
         """Make the model that a file of weights is for.
 
         Args:
-            source: A file, the name of listed weights (`ViT/tiny/imagenet`), or a `WeightEntry`.
+            source: A file, the name of listed weights (`ViT/tiny/imagenet`), the address of a file
+                on the hub (`hf://owner/name/file@revision`), or a `WeightEntry`.
             variant: The variant; by default that of the row, or the one that the shapes of the
                 file belong to.
             layout: The name of the file's layout; by default the one that accounts for all keys.
@@ -193,8 +194,10 @@ class VisionModel(Model):
         """
         if isinstance(source, str) and not Path(source).is_file():
             source = find_weights(source)
-        if isinstance(source, WeightEntry):
+        if isinstance(source, WeightEntry) and source.component:
             known: dict[str, Any] = {"variant": source.variant, **source.config}
+        elif isinstance(source, WeightEntry):
+            known = cls._inferred(fetch(source, accept_license=accept_license), layout, variant)
         else:
             known = cls._inferred(Path(source), layout, variant)
         known |= {"variant": variant} if variant is not None else {}
@@ -289,7 +292,7 @@ class VisionModel(Model):
             report = load(
                 self,
                 source,
-                layout if layout is not None or entry is None else entry.layout,
+                layout or (entry.layout if entry is not None else "") or None,
                 patterns,
                 component=self.identifier(),
                 accept_license=accept_license,
