@@ -17,6 +17,16 @@ _NAMES = {
         "Model",
         "Regularizer",
     ),
+    "contract.bounds": (
+        "Bound",
+        "Count",
+        "Fraction",
+        "NonNegativeNumber",
+        "PositiveNumber",
+        "at_least",
+        "is_number",
+        "require_bound",
+    ),
     "contract.example": ("Example", "Fresh", "Rejection", "TensorSpec"),
     "contract.identifier": ("KINDS",),
     "contract.keras_types": (

@@ -10,6 +10,14 @@ from dl_techniques.core.contract.bases import Model as Model
 from dl_techniques.core.contract.bases import Regularizer as Regularizer
 from dl_techniques.core.registry.registry import Registry as Registry
 from dl_techniques.core.registry.registry import registry as registry
+from dl_techniques.core.contract.bounds import Bound as Bound
+from dl_techniques.core.contract.bounds import Count as Count
+from dl_techniques.core.contract.bounds import Fraction as Fraction
+from dl_techniques.core.contract.bounds import NonNegativeNumber as NonNegativeNumber
+from dl_techniques.core.contract.bounds import PositiveNumber as PositiveNumber
+from dl_techniques.core.contract.bounds import at_least as at_least
+from dl_techniques.core.contract.bounds import is_number as is_number
+from dl_techniques.core.contract.bounds import require_bound as require_bound
 from dl_techniques.core.contract.component import component as component
 from dl_techniques.core.contract.component import declaration_of as declaration_of
 from dl_techniques.core.entry import Entry as Entry

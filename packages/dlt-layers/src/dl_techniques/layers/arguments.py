@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
+
+from dl_techniques.core import (
+    Fraction,
+    NonNegativeNumber,
+    PositiveNumber,
+    at_least,
+    is_number,
+    require_bound,
+)
 
 
 def require_integers(minimum: int = 1, /, **settings: Any) -> None:
@@ -17,11 +25,7 @@ def require_integers(minimum: int = 1, /, **settings: Any) -> None:
     Raises:
         ValueError: Naming the first that is not.
     """
-    for name, value in settings.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-            raise ValueError(
-                f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}"
-            )
+    at_least(minimum).require(**settings)
 
 
 def require_pair(minimum: int = 1, /, **setting: Any) -> tuple[int, int]:
@@ -55,11 +59,7 @@ def require_positive_numbers(**settings: Any) -> None:
     Raises:
         ValueError: Naming the first that is not.
     """
-    for name, value in settings.items():
-        if not is_number(value) or value <= 0:
-            raise ValueError(
-                f"`{name}` must be a finite number above zero. Received: {name}={value!r}"
-            )
+    require_bound(PositiveNumber, **settings)
 
 
 def require_nonnegative_numbers(**settings: Any) -> None:
@@ -71,11 +71,7 @@ def require_nonnegative_numbers(**settings: Any) -> None:
     Raises:
         ValueError: Naming the first that is not.
     """
-    for name, value in settings.items():
-        if not is_number(value) or value < 0:
-            raise ValueError(
-                f"`{name}` must be a finite number from 0 on. Received: {name}={value!r}"
-            )
+    require_bound(NonNegativeNumber, **settings)
 
 
 def require_numbers(**settings: Any) -> None:
@@ -114,9 +110,7 @@ def require_shares(**settings: Any) -> None:
     Raises:
         ValueError: Naming the first that is not.
     """
-    for name, value in settings.items():
-        if not is_number(value) or not 0 <= value <= 1:
-            raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
+    require_bound(Fraction, **settings)
 
 
 def require_one_of(choices: Iterable[str], /, **settings: Any) -> None:
@@ -135,12 +129,3 @@ def require_one_of(choices: Iterable[str], /, **settings: Any) -> None:
             raise ValueError(
                 f"`{name}` must be one of {', '.join(map(repr, words))}. Received: {name}={value!r}"
             )
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a setting is a finite integer or float.
-
-    Args:
-        value: The argument.
-    """
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -11,9 +11,12 @@ from keras import ops
 from dl_techniques.constraints.value_range_constraint import ValueRangeConstraint
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     Layer,
+    NonNegativeNumber,
     Rejection,
     Shape,
     Tensor,
@@ -23,11 +26,6 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitializer
-from dl_techniques.layers.arguments import (
-    require_integers,
-    require_nonnegative_numbers,
-    require_shares,
-)
 from dl_techniques.layers.parts import build_part, call_part, features_of
 from dl_techniques.regularizers.soft_orthonormal import SoftOrthonormal
 
@@ -88,19 +86,16 @@ class OrthoBlock(Layer):
 
     def __init__(
         self,
-        units: int,
+        units: Count,
         activation: ActivationLike | None = None,
-        ortho_reg_factor: float = 0.01,
-        scale_initial_value: float = 0.5,
+        ortho_reg_factor: NonNegativeNumber = 0.01,
+        scale_initial_value: Fraction = 0.5,
         use_bias: bool = False,
         kernel_initializer: InitializerLike | None = None,
         bias_initializer: InitializerLike = "zeros",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units)
-        require_nonnegative_numbers(ortho_reg_factor=ortho_reg_factor)
-        require_shares(scale_initial_value=scale_initial_value)
         self.units = units
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
@@ -179,8 +174,5 @@ class OrthoBlock(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless sizes and weights, an unknown activation, unknown features."""
-        yield Rejection(cls, {"units": 0}, "units")
-        yield Rejection(cls, {"units": 3, "ortho_reg_factor": -1.0}, "ortho_reg_factor")
-        yield Rejection(cls, {"units": 3, "scale_initial_value": 1.5}, "scale_initial_value")
         yield Rejection(cls, {"units": 3, "activation": "no such function"}, "activation")
         yield Rejection(cls, {"units": 3}, "input_shape", build=(2, None))

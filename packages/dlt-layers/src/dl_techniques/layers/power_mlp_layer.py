@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ConstraintLike,
+    Count,
     Example,
     InitializerLike,
     Layer,
@@ -21,7 +22,6 @@ from dl_techniques.core import (
     component,
 )
 from dl_techniques.layers.activations.relu_k import ReLUK
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import features_of, fresh_initializer
 
 
@@ -78,8 +78,8 @@ class PowerMLPLayer(Layer):
 
     def __init__(
         self,
-        units: int,
-        k: int = 3,
+        units: Count,
+        k: Count = 3,
         use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
@@ -90,7 +90,6 @@ class PowerMLPLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units, k=k)
         self.units = units
         self.k = k
         self.use_bias = use_bias
@@ -151,6 +150,4 @@ class PowerMLPLayer(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No units, a power that is not an integer, unknown features."""
-        yield Rejection(cls, {"units": 0}, "units")
-        yield Rejection(cls, {"units": 3, "k": 1.5}, "k")
         yield Rejection(cls, {"units": 3}, "input_shape", build=(2, None))

@@ -8,8 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_shares
+from dl_techniques.core import Example, Fraction, Tensor, TensorSpec, component
 from dl_techniques.layers.same_shape import SameShape
 
 
@@ -58,9 +57,10 @@ class StochasticDepth(SameShape):
         inverted form, which needs no correction at inference).
     """
 
-    def __init__(self, drop_path_rate: float = 0.5, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, drop_path_rate: Fraction = 0.5, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        require_shares(drop_path_rate=drop_path_rate)
         self.drop_path_rate = drop_path_rate
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -85,10 +85,3 @@ class StochasticDepth(SameShape):
         yield Example(cls, {"drop_path_rate": 0.0}, tokens, name="keeps_all")
         traits = frozenset({"changes_in_training"})
         yield Example(cls, {"drop_path_rate": 1.0}, tokens, traits=traits, name="drops_all")
-
-    @classmethod
-    def rejections(cls) -> Iterator[Rejection]:
-        """Rates that are no probabilities."""
-        yield Rejection(cls, {"drop_path_rate": -0.1}, "drop_path_rate")
-        yield Rejection(cls, {"drop_path_rate": 1.5}, "drop_path_rate")
-        yield Rejection(cls, {"drop_path_rate": "half"}, "drop_path_rate")

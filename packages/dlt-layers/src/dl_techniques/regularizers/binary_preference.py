@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_positive_numbers
+from dl_techniques.core import Example, PositiveNumber, Rejection, Tensor, TensorSpec, component
 from dl_techniques.regularizers.preference import Preference
 
 
@@ -46,10 +45,9 @@ class BinaryPreferenceRegularizer(Preference):
     """
 
     def __init__(
-        self, multiplier: float = 1.0, scale: float = 1.0, reduction: str = "mean"
+        self, multiplier: float = 1.0, scale: PositiveNumber = 1.0, reduction: str = "mean"
     ) -> None:
         super().__init__(multiplier, reduction)
-        require_positive_numbers(scale=scale)
         self.scale = scale
 
     def _cost(self, w: Tensor) -> Tensor:
@@ -67,6 +65,4 @@ class BinaryPreferenceRegularizer(Preference):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """A negative multiplier, an empty scale, an unknown reduction."""
-        yield Rejection(cls, {"multiplier": -1.0}, "multiplier")
-        yield Rejection(cls, {"scale": 0.0}, "scale")
         yield Rejection(cls, {"reduction": "max"}, "reduction")

@@ -9,6 +9,9 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    Fraction,
+    NonNegativeNumber,
+    PositiveNumber,
     Regularizer,
     Rejection,
     Tensor,
@@ -17,10 +20,7 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import (
-    require_nonnegative_numbers,
     require_one_of,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.norms.axes import checked_axis, positive_axes
 
@@ -66,16 +66,13 @@ class EntropyRegularizer(Regularizer):
 
     def __init__(
         self,
-        strength: float = 0.01,
-        target_entropy: float = 0.8,
+        strength: NonNegativeNumber = 0.01,
+        target_entropy: Fraction = 0.8,
         axis: int | Sequence[int] = -1,
-        epsilon: float = 1e-7,
+        epsilon: PositiveNumber = 1e-7,
         normalization: str = "softmax",
-        temperature: float = 1.0,
+        temperature: PositiveNumber = 1.0,
     ) -> None:
-        require_nonnegative_numbers(strength=strength)
-        require_shares(target_entropy=target_entropy)
-        require_positive_numbers(epsilon=epsilon, temperature=temperature)
         require_one_of(("softmax", "abs"), normalization=normalization)
         self.strength = strength
         self.target_entropy = target_entropy
@@ -120,9 +117,5 @@ class EntropyRegularizer(Regularizer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, an unknown normalization."""
-        yield Rejection(cls, {"strength": -1.0}, "strength")
-        yield Rejection(cls, {"target_entropy": 1.5}, "target_entropy")
         yield Rejection(cls, {"axis": ()}, "axis")
-        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
         yield Rejection(cls, {"normalization": "l2"}, "normalization")
-        yield Rejection(cls, {"temperature": 0.0}, "temperature")

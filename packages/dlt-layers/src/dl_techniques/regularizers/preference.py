@@ -6,8 +6,8 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Regularizer, Tensor, upcast
-from dl_techniques.layers.arguments import require_nonnegative_numbers, require_one_of
+from dl_techniques.core import NonNegativeNumber, Regularizer, Tensor, upcast
+from dl_techniques.layers.arguments import require_one_of
 
 
 class Preference(Regularizer):
@@ -18,8 +18,7 @@ class Preference(Regularizer):
         reduction: `"mean"` or `"sum"`.
     """
 
-    def __init__(self, multiplier: float = 1.0, reduction: str = "mean") -> None:
-        require_nonnegative_numbers(multiplier=multiplier)
+    def __init__(self, multiplier: NonNegativeNumber = 1.0, reduction: str = "mean") -> None:
         require_one_of(("mean", "sum"), reduction=reduction)
         self.multiplier = multiplier
         self.reduction = reduction

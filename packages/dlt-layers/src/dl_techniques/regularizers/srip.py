@@ -8,7 +8,10 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
+    NonNegativeNumber,
+    PositiveNumber,
     Regularizer,
     Rejection,
     Tensor,
@@ -16,10 +19,7 @@ from dl_techniques.core import (
     component,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
-    require_nonnegative_numbers,
     require_one_of,
-    require_positive_numbers,
 )
 from dl_techniques.regularizers.matrix import as_matrix
 
@@ -69,14 +69,11 @@ class SRIPRegularizer(Regularizer):
 
     def __init__(
         self,
-        factor: float = 0.1,
-        power_iterations: int = 3,
-        epsilon: float = 1e-12,
+        factor: NonNegativeNumber = 0.1,
+        power_iterations: Count = 3,
+        epsilon: PositiveNumber = 1e-12,
         mode: str = "columns",
     ) -> None:
-        require_nonnegative_numbers(factor=factor)
-        require_integers(power_iterations=power_iterations)
-        require_positive_numbers(epsilon=epsilon)
         require_one_of(("columns", "auto"), mode=mode)
         self.factor = factor
         self.power_iterations = power_iterations
@@ -118,9 +115,6 @@ class SRIPRegularizer(Regularizer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, an unknown mode."""
-        yield Rejection(cls, {"factor": -1.0}, "factor")
-        yield Rejection(cls, {"power_iterations": 0}, "power_iterations")
-        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
         yield Rejection(cls, {"mode": "rows"}, "mode")
 
 

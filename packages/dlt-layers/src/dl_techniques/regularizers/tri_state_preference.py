@@ -58,5 +58,4 @@ class TriStatePreferenceRegularizer(Preference):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """A negative multiplier, an unknown reduction."""
-        yield Rejection(cls, {"multiplier": -1.0}, "multiplier")
         yield Rejection(cls, {"reduction": "max"}, "reduction")

@@ -9,6 +9,8 @@ from typing import Any, Final, Self
 
 import keras
 
+from dl_techniques.core.contract.bounds import require_bounds
+
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 # Two leading underscores: Keras looks for layers and weights in every other attribute.
 _GIVEN: Final = "__dl_given__"
@@ -40,7 +42,8 @@ class Configurable:
     __signature__ = _Signature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remember the arguments that an attribute of Keras would hide."""
+        """Check bounds; remember the arguments that an attribute of Keras would hide."""
+        require_bounds(cls, args, kwargs)
         make: Any = super().__new__
         if make is not object.__new__:
             instance = make(cls, *args, **kwargs)

@@ -7,9 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.core import Count, Example, Tensor, TensorSpec, component
 from dl_techniques.layers.activations.elementwise import Elementwise
-from dl_techniques.layers.arguments import require_integers
 
 
 @component(
@@ -51,9 +50,8 @@ class ReLUK(Elementwise):
         Qiu et al., "PowerMLP: An Efficient Version of KAN", arXiv:2412.13571.
     """
 
-    def __init__(self, k: int = 3, **kwargs: Any) -> None:
+    def __init__(self, k: Count = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        require_integers(k=k)
         self.k = k
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -74,9 +72,3 @@ class ReLUK(Elementwise):
         tokens, traits = TensorSpec((2, 3, 5)), frozenset({"elementwise", "monotone"})
         yield Example(cls, {}, tokens, traits=traits)
         yield Example(cls, {"k": 2}, tokens, traits=traits, name="square")
-
-    @classmethod
-    def rejections(cls) -> Iterator[Rejection]:
-        """Powers that are no positive integers."""
-        yield Rejection(cls, {"k": 0}, "k")
-        yield Rejection(cls, {"k": 0.5}, "k")

@@ -9,9 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.core import Example, PositiveNumber, Tensor, TensorSpec, component
 from dl_techniques.layers.activations.elementwise import Elementwise
-from dl_techniques.layers.arguments import require_positive_numbers
 
 
 @component(
@@ -58,10 +57,13 @@ class SaturatedMish(Elementwise):
     """
 
     def __init__(
-        self, alpha: float = 3.0, smooth: bool = False, beta: float = 1.0, **kwargs: Any
+        self,
+        alpha: PositiveNumber = 3.0,
+        smooth: bool = False,
+        beta: PositiveNumber = 1.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_positive_numbers(alpha=alpha, beta=beta)
         self.alpha = alpha
         self.smooth = smooth
         self.beta = beta
@@ -85,9 +87,3 @@ class SaturatedMish(Elementwise):
         yield Example(cls, {}, tokens, traits=traits)
         smooth = {"alpha": 0.5, "smooth": True, "beta": 0.3}
         yield Example(cls, smooth, tokens, traits=traits, name="smooth")
-
-    @classmethod
-    def rejections(cls) -> Iterator[Rejection]:
-        """No room to saturate in."""
-        yield Rejection(cls, {"alpha": 0.0}, "alpha")
-        yield Rejection(cls, {"smooth": True, "beta": -1.0}, "beta")

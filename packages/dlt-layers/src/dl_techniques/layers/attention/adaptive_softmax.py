@@ -9,13 +9,14 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    PositiveNumber,
     Rejection,
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_positive_numbers
 from dl_techniques.layers.attention.attend import MASKED
 from dl_techniques.layers.same_shape import SameShape
 
@@ -91,8 +92,8 @@ class AdaptiveSoftmax(SameShape):
 
     def __init__(
         self,
-        min_temp: float = 0.1,
-        max_temp: float = 1.0,
+        min_temp: PositiveNumber = 0.1,
+        max_temp: PositiveNumber = 1.0,
         entropy_threshold: float = 0.5,
         polynomial_coeffs: Sequence[float] = COEFFICIENTS,
         axis: int = -1,
@@ -101,7 +102,6 @@ class AdaptiveSoftmax(SameShape):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_positive_numbers(min_temp=min_temp, max_temp=max_temp)
         if min_temp > max_temp:
             raise ValueError(
                 "`min_temp` must not exceed `max_temp`. "
@@ -177,7 +177,6 @@ class AdaptiveSoftmax(SameShape):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Temperatures out of order, no polynomial."""
-        yield Rejection(cls, {"min_temp": 0.0}, "min_temp")
         yield Rejection(cls, {"min_temp": 2.0}, "min_temp")
         yield Rejection(cls, {"entropy_threshold": -1.0}, "entropy_threshold")
         yield Rejection(cls, {"polynomial_coeffs": ()}, "polynomial_coeffs")

@@ -9,13 +9,14 @@ from keras import ops
 
 from dl_techniques.core import (
     ConstraintLike,
+    Count,
+    Fraction,
     InitializerLike,
     Layer,
     RegularizerLike,
     Shape,
     Tensor,
 )
-from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.attention.attend import Normalizer, all_of, attend
 from dl_techniques.layers.parts import dense_part
 
@@ -50,9 +51,9 @@ class AttentionLayer(Layer):
 
     def __init__(
         self,
-        num_heads: int,
+        num_heads: Count,
         *,
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         use_bias: bool = True,
         use_output_bias: bool | None = None,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -65,8 +66,6 @@ class AttentionLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_heads=num_heads)
-        require_shares(dropout=dropout)
         self.num_heads = num_heads
         self.kv_heads = num_heads
         self.dropout = dropout

@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -21,7 +22,6 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.parts import build_part, dense_part
 
@@ -72,7 +72,7 @@ class ChannelAttention(ChannelsLastLayer):
 
     def __init__(
         self,
-        reduction_ratio: int = 16,
+        reduction_ratio: Count = 16,
         use_bias: bool = False,
         activation: ActivationLike | None = "relu",
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -80,7 +80,6 @@ class ChannelAttention(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(reduction_ratio=reduction_ratio)
         self.reduction_ratio = reduction_ratio
         self.use_bias = use_bias
         self.activation = activation
@@ -122,6 +121,5 @@ class ChannelAttention(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """An invalid ratio, an unknown activation, an input that is not an image."""
-        yield Rejection(cls, {"reduction_ratio": 0}, "reduction_ratio")
         yield Rejection(cls, {"activation": "no_such"}, "activation")
         yield Rejection(cls, {}, "input_shape", build=(None, 8))

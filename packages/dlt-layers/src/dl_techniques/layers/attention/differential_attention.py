@@ -9,8 +9,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import is_number, require_integers, require_one_of
+from dl_techniques.core import (
+    Count,
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    is_number,
+)
+from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import AttentionLayer
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding
@@ -99,7 +108,7 @@ class DifferentialAttention(AttentionLayer):
         lambda_init: float | None = None,
         rope_theta: float | None = None,
         rope_layout: str = "interleaved",
-        max_seq_len: int = 2048,
+        max_seq_len: Count = 2048,
         subln_scale: bool = True,
         pairing: str = "adjacent",
         dropout: float = 0.0,
@@ -108,7 +117,6 @@ class DifferentialAttention(AttentionLayer):
     ) -> None:
         super().__init__(num_heads, dropout=dropout, use_bias=use_bias, **kwargs)
         require_integers(0, layer_index=layer_index)
-        require_integers(max_seq_len=max_seq_len)
         require_one_of(("adjacent", "split"), pairing=pairing)
         if head_dim is not None:
             require_integers(head_dim=head_dim)
@@ -250,7 +258,6 @@ class DifferentialAttention(AttentionLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Heads and features that do not divide, unknown words."""
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
         yield Rejection(cls, {"num_heads": 4, "num_kv_heads": 3}, "num_kv_heads")
         yield Rejection(cls, {"num_heads": 2, "layer_index": -1}, "layer_index")
         yield Rejection(cls, {"num_heads": 2, "lambda_init": "big"}, "lambda_init")

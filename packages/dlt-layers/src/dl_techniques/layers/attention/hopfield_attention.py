@@ -8,8 +8,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import is_number, require_integers, require_positive_numbers
+from dl_techniques.core import (
+    Count,
+    Example,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    component,
+    is_number,
+)
+from dl_techniques.layers.arguments import require_integers, require_positive_numbers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import AttentionLayer, split_heads
 
@@ -84,7 +93,7 @@ class HopfieldAttention(AttentionLayer):
     def __init__(
         self,
         num_heads: int,
-        key_dim: int,
+        key_dim: Count,
         value_dim: int | None = None,
         update_steps_max: int = 0,
         update_steps_eps: float = 1e-4,
@@ -95,7 +104,6 @@ class HopfieldAttention(AttentionLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, dropout=dropout, use_bias=use_bias, **kwargs)
-        require_integers(key_dim=key_dim)
         require_integers(0, update_steps_max=update_steps_max)
         if value_dim is not None:
             require_integers(value_dim=value_dim)
@@ -195,4 +203,3 @@ class HopfieldAttention(AttentionLayer):
         yield Rejection(cls, {**good, "update_steps_eps": -1.0}, "update_steps_eps")
         yield Rejection(cls, {**good, "beta": 0.0}, "beta")
         yield Rejection(cls, {**good, "beta": "cold"}, "beta")
-        yield Rejection(cls, {**good, "key_dim": 0}, "key_dim")

@@ -9,7 +9,9 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     RegularizerLike,
     Rejection,
@@ -18,7 +20,7 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers, require_shares
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
@@ -85,15 +87,15 @@ class MobileMQA(ChannelsLastLayer):
 
     def __init__(
         self,
-        num_heads: int,
-        key_dim: int = 64,
-        value_dim: int = 64,
+        num_heads: Count,
+        key_dim: Count = 64,
+        value_dim: Count = 64,
         filters: int | None = None,
-        kv_strides: int = 1,
-        query_strides: int = 1,
-        dw_kernel_size: int = 3,
+        kv_strides: Count = 1,
+        query_strides: Count = 1,
+        dw_kernel_size: Count = 3,
         use_bias: bool = False,
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         norm: Any = "batch",
         kernel_initializer: InitializerLike = "glorot_uniform",
         kernel_regularizer: RegularizerLike | None = None,
@@ -101,17 +103,8 @@ class MobileMQA(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(
-            num_heads=num_heads,
-            key_dim=key_dim,
-            value_dim=value_dim,
-            kv_strides=kv_strides,
-            query_strides=query_strides,
-            dw_kernel_size=dw_kernel_size,
-        )
         if filters is not None:
             require_integers(filters=filters)
-        require_shares(dropout=dropout)
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.value_dim = value_dim
@@ -222,10 +215,7 @@ class MobileMQA(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Sizes that are invalid or do not divide, an unknown norm."""
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
-        yield Rejection(cls, {"num_heads": 2, "kv_strides": 0}, "kv_strides")
         yield Rejection(cls, {"num_heads": 2, "filters": 0}, "filters")
-        yield Rejection(cls, {"num_heads": 2, "dropout": -0.5}, "dropout")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such", "kv_strides": 2}, "norm")
         yield Rejection(
             cls, {"num_heads": 2, "query_strides": 2}, "query_strides", build=(None, 5, 4, 8)

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_numbers, require_shares
+from dl_techniques.core import Example, Fraction, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.layers.arguments import require_numbers
 from dl_techniques.layers.attention.mobile_mqa import MobileMQA
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer
 from dl_techniques.layers.layer_scale import LayerScale
@@ -73,7 +73,7 @@ class MobileMQABlock(ChannelsLastLayer):
         value_dim: int = 64,
         kv_strides: int = 1,
         layer_scale_init: float | None = None,
-        drop_path: float = 0.0,
+        drop_path: Fraction = 0.0,
         dropout: float = 0.0,
         norm: Any = "batch",
         norm_epsilon: float = 1e-5,
@@ -83,7 +83,6 @@ class MobileMQABlock(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_shares(drop_path=drop_path)
         if layer_scale_init is not None:
             require_numbers(layer_scale_init=layer_scale_init)
         self.num_heads = num_heads
@@ -165,6 +164,5 @@ class MobileMQABlock(ChannelsLastLayer):
         """Sizes that are none, an unknown norm."""
         yield Rejection(cls, {"num_heads": 0}, "num_heads")
         yield Rejection(cls, {"num_heads": 2, "kv_strides": 0}, "kv_strides")
-        yield Rejection(cls, {"num_heads": 2, "drop_path": 2.0}, "drop_path")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")
         yield Rejection(cls, {"num_heads": 2, "layer_scale_init": "small"}, "layer_scale_init")

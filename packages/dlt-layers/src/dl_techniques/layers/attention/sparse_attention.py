@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from dl_techniques.core import Example, Rejection, TensorSpec, component
+from dl_techniques.core import Count, Example, Rejection, TensorSpec, component
 from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.attention.attend import Normalizer
 from dl_techniques.layers.attention.attention_layer import AttentionLayer
@@ -79,7 +79,7 @@ class SparseAttention(AttentionLayer):
     def __init__(
         self,
         num_heads: int,
-        key_dim: int,
+        key_dim: Count,
         value_dim: int | None = None,
         sparsity: str = "entmax15",
         top_k: int | None = None,
@@ -88,7 +88,6 @@ class SparseAttention(AttentionLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, dropout=dropout, use_bias=use_bias, **kwargs)
-        require_integers(key_dim=key_dim)
         require_one_of(("entmax15", "sparsemax", "topk"), sparsity=sparsity)
         if value_dim is not None:
             require_integers(value_dim=value_dim)
@@ -143,5 +142,4 @@ class SparseAttention(AttentionLayer):
         yield Rejection(cls, {**good, "sparsity": "topk"}, "top_k")
         yield Rejection(cls, {**good, "sparsity": "topk", "top_k": 0}, "top_k")
         yield Rejection(cls, {**good, "top_k": 2}, "top_k")
-        yield Rejection(cls, {**good, "key_dim": 0}, "key_dim")
         yield Rejection(cls, {**good, "value_dim": 0}, "value_dim")

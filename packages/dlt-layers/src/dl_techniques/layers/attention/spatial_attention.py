@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -19,7 +20,6 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 
 
@@ -70,7 +70,7 @@ class SpatialAttention(ChannelsLastLayer):
 
     def __init__(
         self,
-        kernel_size: int = 7,
+        kernel_size: Count = 7,
         use_bias: bool = False,
         use_batch_norm: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -78,7 +78,6 @@ class SpatialAttention(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(kernel_size=kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd. Received: kernel_size={kernel_size}")
         self.kernel_size = kernel_size
@@ -132,6 +131,5 @@ class SpatialAttention(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid or even sides, an input that is not an image."""
-        yield Rejection(cls, {"kernel_size": 0}, "kernel_size")
         yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
         yield Rejection(cls, {}, "input_shape", build=(None, 8))

@@ -10,7 +10,9 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     RegularizerLike,
     Rejection,
@@ -23,7 +25,6 @@ from dl_techniques.layers.arguments import (
     require_integers,
     require_pair,
     require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import merge_heads, split_heads
@@ -91,12 +92,12 @@ class WindowAttention(SameShape):
     def __init__(
         self,
         window_size: int | Sequence[int],
-        num_heads: int,
+        num_heads: Count,
         head_dim: int | None = None,
         qkv_bias: bool = True,
         qk_scale: float | None = None,
-        attention_dropout: float = 0.0,
-        projection_dropout: float = 0.0,
+        attention_dropout: Fraction = 0.0,
+        projection_dropout: Fraction = 0.0,
         kernel_initializer: InitializerLike = "glorot_uniform",
         table_initializer: InitializerLike | None = None,
         kernel_regularizer: RegularizerLike | None = None,
@@ -106,12 +107,10 @@ class WindowAttention(SameShape):
         super().__init__(**kwargs)
         self._window = require_pair(window_size=window_size)
         self.window_size = window_size if isinstance(window_size, int) else tuple(window_size)
-        require_integers(num_heads=num_heads)
         if head_dim is not None:
             require_integers(head_dim=head_dim)
         if qk_scale is not None:
             require_positive_numbers(qk_scale=qk_scale)
-        require_shares(attention_dropout=attention_dropout, projection_dropout=projection_dropout)
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.qkv_bias = qkv_bias
@@ -251,7 +250,5 @@ class WindowAttention(SameShape):
         good = {"window_size": 2, "num_heads": 2}
         yield Rejection(cls, {**good, "window_size": 0}, "window_size")
         yield Rejection(cls, {**good, "window_size": (2, 2, 2)}, "window_size")
-        yield Rejection(cls, {**good, "num_heads": 0}, "num_heads")
-        yield Rejection(cls, {**good, "attention_dropout": 2.0}, "attention_dropout")
         yield Rejection(cls, good, "window_size", build=(None, 5, 8))
         yield Rejection(cls, good, "num_heads", build=(None, 4, 7))

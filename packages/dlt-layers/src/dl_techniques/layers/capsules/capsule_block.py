@@ -10,8 +10,10 @@ import keras
 from dl_techniques.core import (
     ConstraintLike,
     Example,
+    Fraction,
     InitializerLike,
     Layer,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -19,7 +21,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_positive_numbers, require_shares
 from dl_techniques.layers.capsules.routing_capsule import RoutingCapsule
 
 
@@ -89,13 +90,13 @@ class CapsuleBlock(Layer):
         num_capsules: int,
         dim_capsules: int,
         routing_iterations: int = 3,
-        dropout_rate: float = 0.0,
+        dropout_rate: Fraction = 0.0,
         use_layer_norm: bool = False,
         kernel_initializer: InitializerLike | None = None,
         use_bias: bool = False,
         stop_gradient_routing: bool = False,
         epsilon: float = 1e-7,
-        norm_epsilon: float = 1e-6,
+        norm_epsilon: PositiveNumber = 1e-6,
         bias_initializer: InitializerLike = "zeros",
         kernel_regularizer: RegularizerLike | None = None,
         bias_regularizer: RegularizerLike | None = None,
@@ -105,8 +106,6 @@ class CapsuleBlock(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_shares(dropout_rate=dropout_rate)
-        require_positive_numbers(norm_epsilon=norm_epsilon)
         self.routing = RoutingCapsule(
             num_capsules,
             dim_capsules,
@@ -187,6 +186,4 @@ class CapsuleBlock(Layer):
         good = {"num_capsules": 3, "dim_capsules": 2}
         yield Rejection(cls, {**good, "num_capsules": -1}, "num_capsules")
         yield Rejection(cls, {**good, "routing_iterations": 1.5}, "routing_iterations")
-        yield Rejection(cls, {**good, "dropout_rate": 1.5}, "dropout_rate")
-        yield Rejection(cls, {**good, "norm_epsilon": 0.0}, "norm_epsilon")
         yield Rejection(cls, good, "input_shape", build=(2, None, 4))

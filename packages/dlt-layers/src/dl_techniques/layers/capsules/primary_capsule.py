@@ -10,8 +10,10 @@ from keras import ops
 
 from dl_techniques.core import (
     ConstraintLike,
+    Count,
     Example,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -21,10 +23,8 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_one_of,
     require_pair,
-    require_positive_numbers,
 )
 from dl_techniques.layers.capsules.squash import squash
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
@@ -85,13 +85,13 @@ class PrimaryCapsule(ChannelsLastLayer):
 
     def __init__(
         self,
-        num_capsules: int,
-        dim_capsules: int,
+        num_capsules: Count,
+        dim_capsules: Count,
         kernel_size: int | Sequence[int] = 9,
         strides: int | Sequence[int] = 2,
         padding: str = "valid",
         use_bias: bool = True,
-        epsilon: float = 1e-7,
+        epsilon: PositiveNumber = 1e-7,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
         kernel_regularizer: RegularizerLike | None = None,
@@ -101,10 +101,8 @@ class PrimaryCapsule(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_capsules=num_capsules, dim_capsules=dim_capsules)
         sides, steps = require_pair(kernel_size=kernel_size), require_pair(strides=strides)
         require_one_of(("valid", "same"), padding=padding)
-        require_positive_numbers(epsilon=epsilon)
         self.num_capsules = num_capsules
         self.dim_capsules = dim_capsules
         self.kernel_size = kernel_size if isinstance(kernel_size, int) else tuple(kernel_size)
@@ -177,12 +175,9 @@ class PrimaryCapsule(ChannelsLastLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, unknown padding, no image."""
         good = {"num_capsules": 2, "dim_capsules": 3}
-        yield Rejection(cls, {**good, "num_capsules": 0}, "num_capsules")
-        yield Rejection(cls, {**good, "dim_capsules": 2.5}, "dim_capsules")
         yield Rejection(cls, {**good, "kernel_size": (3, 3, 3)}, "kernel_size")
         yield Rejection(cls, {**good, "strides": 0}, "strides")
         yield Rejection(cls, {**good, "padding": "causal"}, "padding")
-        yield Rejection(cls, {**good, "epsilon": -1e-7}, "epsilon")
         yield Rejection(cls, good, "kernel_size", build=(2, 12, 8, 3))
         yield Rejection(cls, good, "input_shape", build=(2, 12, 4))
         yield Rejection(cls, {**good, "data_format": "channels_first"}, "data_format")

@@ -83,4 +83,3 @@ class SquashLayer(AlongAxes):
         """No axis, one beyond the rank, a useless epsilon."""
         yield Rejection(cls, {"axis": ()}, "axis")
         yield Rejection(cls, {"axis": 3}, "axis", build=(2, 3, 4))
-        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")

@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_integers, require_one_of, require_pair
+from dl_techniques.core import Count, Example, Rejection, Shape, Tensor, TensorSpec, component
+from dl_techniques.layers.arguments import require_one_of, require_pair
 from dl_techniques.layers.complex.complex_kernel import ComplexKernelLayer
 from dl_techniques.layers.complex.complex_layer import Parts, part_shape
 from dl_techniques.layers.conv.channels_last import channels_of, require_channels_last
@@ -74,18 +74,17 @@ class ComplexConv2D(ComplexKernelLayer):
 
     def __init__(
         self,
-        filters: int,
+        filters: Count,
         kernel_size: int | Sequence[int],
         strides: int | Sequence[int] = 1,
         padding: str = "valid",
         dilation_rate: int | Sequence[int] = 1,
-        groups: int = 1,
+        groups: Count = 1,
         use_bias: bool = True,
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(use_bias, **kwargs)
-        require_integers(filters=filters, groups=groups)
         self._sides = require_pair(kernel_size=kernel_size)
         self._steps = require_pair(strides=strides)
         self._rates = require_pair(dilation_rate=dilation_rate)
@@ -179,7 +178,6 @@ class ComplexConv2D(ComplexKernelLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, unknown padding, groups that do not divide, no images."""
         good = {"filters": 4, "kernel_size": 3}
-        yield Rejection(cls, {**good, "filters": 0}, "filters")
         yield Rejection(cls, {**good, "kernel_size": (3, 3, 3)}, "kernel_size")
         yield Rejection(cls, {**good, "strides": 0}, "strides")
         yield Rejection(cls, {**good, "padding": "causal"}, "padding")

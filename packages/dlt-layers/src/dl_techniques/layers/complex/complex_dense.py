@@ -7,8 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.core import Count, Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.complex.complex_kernel import ComplexKernelLayer
 from dl_techniques.layers.complex.complex_layer import Parts, part_shape
 from dl_techniques.layers.parts import features_of
@@ -66,9 +65,8 @@ class ComplexDense(ComplexKernelLayer):
         Trabelsi et al., "Deep Complex Networks", arXiv:1705.09792.
     """
 
-    def __init__(self, units: int, use_bias: bool = True, **kwargs: Any) -> None:
+    def __init__(self, units: Count, use_bias: bool = True, **kwargs: Any) -> None:
         super().__init__(use_bias, **kwargs)
-        require_integers(units=units)
         self.units = units
         self.supports_masking = True
 
@@ -98,7 +96,6 @@ class ComplexDense(ComplexKernelLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No units, no seed, unknown features, parts of two shapes."""
-        yield Rejection(cls, {"units": 0}, "units")
         yield Rejection(cls, {"units": 2, "seed": -1}, "seed")
         yield Rejection(cls, {"units": 2}, "input_shape", build=(2, None))
         yield Rejection(cls, {"units": 2}, "input_shape", build=[(2, 3), (2, 4)])

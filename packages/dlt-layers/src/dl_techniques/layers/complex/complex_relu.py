@@ -12,6 +12,7 @@ from dl_techniques.core import (
     ConstraintLike,
     Example,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Tensor,
@@ -19,7 +20,7 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_one_of, require_positive_numbers
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.complex.complex_layer import ComplexLayer, Parts, part_shape
 from dl_techniques.layers.parts import features_of
 
@@ -84,12 +85,11 @@ class ComplexReLU(ComplexLayer):
         bias_initializer: InitializerLike = "zeros",
         bias_regularizer: RegularizerLike | None = None,
         bias_constraint: ConstraintLike | None = None,
-        epsilon: float = 1e-12,
+        epsilon: PositiveNumber = 1e-12,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         require_one_of(("crelu", "modrelu", "zrelu"), mode=mode)
-        require_positive_numbers(epsilon=epsilon)
         self.mode = mode
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
@@ -138,5 +138,4 @@ class ComplexReLU(ComplexLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """An unknown mode, a useless epsilon, unknown channels."""
         yield Rejection(cls, {"mode": "relu"}, "mode")
-        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
         yield Rejection(cls, {"mode": "modrelu"}, "input_shape", build=(2, None))

@@ -9,7 +9,10 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
+    Fraction,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Shape,
     Tensor,
@@ -17,8 +20,6 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import (
     require_integers,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of, strided
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
@@ -52,14 +53,14 @@ class ConvNeXtBlock(ChannelsLastLayer):
     def __init__(
         self,
         filters: int | None = None,
-        kernel_size: int = 7,
-        expansion: int = 4,
+        kernel_size: Count = 7,
+        expansion: Count = 4,
         *,
-        strides: int = 1,
-        drop_path: float = 0.0,
+        strides: Count = 1,
+        drop_path: Fraction = 0.0,
         use_bias: bool = True,
         activation: ActivationLike | None = "gelu",
-        norm_epsilon: float = 1e-6,
+        norm_epsilon: PositiveNumber = 1e-6,
         kernel_initializer: InitializerLike | None = None,
         kernel_regularizer: RegularizerLike | None = None,
         bias_regularizer: RegularizerLike | None = None,
@@ -69,9 +70,6 @@ class ConvNeXtBlock(ChannelsLastLayer):
         super().__init__(**kwargs)
         if filters is not None:
             require_integers(filters=filters)
-        require_integers(kernel_size=kernel_size, expansion=expansion, strides=strides)
-        require_shares(drop_path=drop_path)
-        require_positive_numbers(norm_epsilon=norm_epsilon)
         if kernel_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` must be odd, so that the padding is symmetric. "

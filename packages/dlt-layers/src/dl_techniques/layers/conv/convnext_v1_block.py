@@ -7,15 +7,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from dl_techniques.core import (
-    Example,
-    Rejection,
-    Shape,
-    Tensor,
-    TensorSpec,
-    component,
-)
-from dl_techniques.layers.arguments import is_number
+from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component, is_number
 from dl_techniques.layers.conv.convnext_block import ConvNeXtBlock
 from dl_techniques.layers.layer_scale import LayerScale
 
@@ -114,9 +106,6 @@ class ConvNeXtV1Block(ConvNeXtBlock):
         """Useless numbers."""
         yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
-        yield Rejection(cls, {"expansion": 0}, "expansion")
-        yield Rejection(cls, {"drop_path": 1.5}, "drop_path")
         yield Rejection(cls, {"layer_scale_init": "small"}, "layer_scale_init")
-        yield Rejection(cls, {"norm_epsilon": 0.0}, "norm_epsilon")
         yield Rejection(cls, {}, "input_shape", build=(2, 5, 4))
         yield Rejection(cls, {"data_format": "channels_first"}, "data_format")

@@ -83,8 +83,5 @@ class ConvNeXtV2Block(ConvNeXtBlock):
         """Useless numbers."""
         yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
-        yield Rejection(cls, {"expansion": 0}, "expansion")
-        yield Rejection(cls, {"drop_path": -0.5}, "drop_path")
-        yield Rejection(cls, {"norm_epsilon": 0.0}, "norm_epsilon")
         yield Rejection(cls, {}, "input_shape", build=(2, 5, 4))
         yield Rejection(cls, {"data_format": "channels_first"}, "data_format")

@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -22,7 +23,7 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers, require_one_of, require_pair
+from dl_techniques.layers.arguments import require_one_of, require_pair
 from dl_techniques.layers.b_spline import b_spline_bases, require_grid
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
@@ -95,12 +96,12 @@ class ConvolutionalKAN(ChannelsLastLayer):
 
     def __init__(
         self,
-        filters: int,
+        filters: Count,
         kernel_size: int | tuple[int, int],
         strides: int = 1,
         padding: str = "valid",
         dilation_rate: int = 1,
-        groups: int = 1,
+        groups: Count = 1,
         grid_size: int = 5,
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
@@ -115,7 +116,6 @@ class ConvolutionalKAN(ChannelsLastLayer):
     ) -> None:
         super().__init__(**kwargs)
         sizes = require_pair(kernel_size=kernel_size)
-        require_integers(filters=filters, groups=groups)
         require_strides_or_dilation(strides, dilation_rate)
         require_one_of(("valid", "same"), padding=padding)
         if filters % groups:
@@ -246,7 +246,6 @@ class ConvolutionalKAN(ChannelsLastLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers and an empty range."""
         plain = {"filters": 4, "kernel_size": 3}
-        yield Rejection(cls, {"filters": 0, "kernel_size": 3}, "filters")
         yield Rejection(cls, {"filters": 4, "kernel_size": (3, 3, 3)}, "kernel_size")
         yield Rejection(cls, {**plain, "strides": 2, "dilation_rate": 2}, "strides")
         yield Rejection(cls, {**plain, "padding": "causal"}, "padding")

@@ -7,8 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.core import Count, Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
@@ -54,9 +53,8 @@ class SpaceToDepth(ChannelsLastLayer):
         Convolutional Neural Network", arXiv:1609.05158.
     """
 
-    def __init__(self, factor: int = 2, **kwargs: Any) -> None:
+    def __init__(self, factor: Count = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        require_integers(factor=factor)
         self.factor = factor
 
     def build(self, input_shape: Shape) -> None:
@@ -95,6 +93,5 @@ class SpaceToDepth(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """A useless factor, sizes that do not divide."""
-        yield Rejection(cls, {"factor": 0}, "factor")
         yield Rejection(cls, {"factor": 2}, "factor", build=(1, 4, 5, 6))
         yield Rejection(cls, {"data_format": "channels_first"}, "data_format")

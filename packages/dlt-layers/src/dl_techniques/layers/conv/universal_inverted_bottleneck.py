@@ -9,8 +9,11 @@ import keras
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -23,7 +26,6 @@ from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
     require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.conv.channels_last import (
     BATCH_NORMALIZED,
@@ -105,17 +107,17 @@ class UIB(ChannelsLastLayer):
 
     def __init__(
         self,
-        filters: int,
+        filters: Count,
         expansion_ratio: float | None = 4.0,
         start_dw_kernel_size: int | None = 0,
         middle_dw_kernel_size: int | None = 3,
-        strides: int = 1,
+        strides: Count = 1,
         use_middle_dw_stride: bool = True,
         activation: ActivationLike | None = "relu",
         layer_scale_init: float | None = None,
-        drop_path: float = 0.0,
-        norm_momentum: float = 0.99,
-        norm_epsilon: float = 1e-3,
+        drop_path: Fraction = 0.0,
+        norm_momentum: Fraction = 0.99,
+        norm_epsilon: PositiveNumber = 1e-3,
         kernel_initializer: InitializerLike = "he_normal",
         kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
@@ -123,12 +125,9 @@ class UIB(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(filters=filters, strides=strides)
-        require_positive_numbers(norm_epsilon=norm_epsilon)
         if expansion_ratio is not None:
             require_positive_numbers(expansion_ratio=expansion_ratio)
         require_one_of(("symmetric", "same"), padding=padding)
-        require_shares(drop_path=drop_path, norm_momentum=norm_momentum)
         start, middle = start_dw_kernel_size or 0, middle_dw_kernel_size or 0
         for name, size in (("start", start), ("middle", middle)):
             require_integers(0, **{f"{name}_dw_kernel_size": size})
@@ -280,13 +279,11 @@ class UIB(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, strides that nothing makes."""
-        yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"filters": 4, "expansion_ratio": 0}, "expansion_ratio")
         yield Rejection(cls, {"filters": 4, "start_dw_kernel_size": 2}, "start_dw_kernel_size")
         yield Rejection(cls, {"filters": 4, "middle_dw_kernel_size": -3}, "middle_dw_kernel_size")
         bare = {"filters": 4, "middle_dw_kernel_size": 0, "strides": 2}
         yield Rejection(cls, bare, "strides")
-        yield Rejection(cls, {"filters": 4, "drop_path": 2.0}, "drop_path")
         yield Rejection(cls, {"filters": 4, "padding": "valid"}, "padding")
         yield Rejection(cls, {"filters": 4}, "input_shape", build=(2, 4))
         yield Rejection(cls, {"filters": 4, "data_format": "channels_first"}, "data_format")

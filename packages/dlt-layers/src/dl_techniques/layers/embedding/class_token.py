@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     Layer,
@@ -19,7 +20,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 
 
 @component(
@@ -62,13 +62,12 @@ class ClassToken(Layer):
 
     def __init__(
         self,
-        num_tokens: int = 1,
+        num_tokens: Count = 1,
         initializer: InitializerLike = "zeros",
         regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_tokens=num_tokens)
         self.num_tokens = num_tokens
         self.initializer = keras.initializers.get(initializer)
         self.regularizer = keras.regularizers.get(regularizer)
@@ -121,5 +120,4 @@ class ClassToken(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No tokens, no sequence."""
-        yield Rejection(cls, {"num_tokens": 0}, "num_tokens")
         yield Rejection(cls, {}, "input_shape", build=(2, 3))

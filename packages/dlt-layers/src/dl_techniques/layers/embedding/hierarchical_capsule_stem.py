@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -19,7 +20,7 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers, require_pair
+from dl_techniques.layers.arguments import require_pair
 from dl_techniques.layers.capsules.capsule_block import CapsuleBlock
 from dl_techniques.layers.capsules.primary_capsule import PrimaryCapsule
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
@@ -92,11 +93,11 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
 
     def __init__(
         self,
-        embed_dim: int,
+        embed_dim: Count,
         img_size: int | Sequence[int] | None = None,
-        patch_size: int = 16,
-        num_capsules: int = 8,
-        capsule_dim: int = 8,
+        patch_size: Count = 16,
+        num_capsules: Count = 8,
+        capsule_dim: Count = 8,
         routing_iterations: int = 3,
         use_layer_norm: bool = False,
         flatten: bool = True,
@@ -106,8 +107,6 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(embed_dim=embed_dim, patch_size=patch_size)
-        require_integers(num_capsules=num_capsules, capsule_dim=capsule_dim)
         if patch_size < 4 or patch_size & (patch_size - 1):
             raise ValueError(
                 "`patch_size` must be a power of two, at least 4. "
@@ -220,13 +219,10 @@ class HierarchicalCapsuleStem(ChannelsLastLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, patches and images that do not fit."""
         good = {"embed_dim": 6, "img_size": 32}
-        yield Rejection(cls, {**good, "embed_dim": 0}, "embed_dim")
         yield Rejection(cls, {**good, "patch_size": 12}, "patch_size")
         yield Rejection(cls, {**good, "patch_size": 2}, "patch_size")
         yield Rejection(cls, {**good, "img_size": 40}, "img_size")
         yield Rejection(cls, {**good, "img_size": (32, 32, 3)}, "img_size")
-        yield Rejection(cls, {**good, "num_capsules": 0}, "num_capsules")
-        yield Rejection(cls, {**good, "capsule_dim": 0}, "capsule_dim")
         yield Rejection(cls, {**good, "routing_iterations": 0}, "routing_iterations")
         yield Rejection(cls, good, "img_size", build=(None, 32, 48, 3))
         yield Rejection(cls, {"embed_dim": 6}, "patch_size", build=(None, 32, 40, 3))

@@ -9,6 +9,7 @@ import keras
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -19,7 +20,6 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
 from dl_techniques.layers.norm_choice import choose_norm
@@ -79,8 +79,8 @@ class HierarchicalMLPStem(ChannelsLastLayer):
 
     def __init__(
         self,
-        embed_dim: int,
-        patch_size: int = 16,
+        embed_dim: Count,
+        patch_size: Count = 16,
         norm: Any = "batch",
         activation: ActivationLike | None = "gelu",
         use_bias: bool = True,
@@ -90,7 +90,6 @@ class HierarchicalMLPStem(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(embed_dim=embed_dim, patch_size=patch_size)
         if embed_dim % 4:
             raise ValueError(f"`embed_dim` must be divisible by 4. Received: embed_dim={embed_dim}")
         if patch_size < 8 or patch_size & (patch_size - 1):

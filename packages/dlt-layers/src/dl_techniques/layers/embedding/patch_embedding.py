@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ConstraintLike,
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -20,7 +21,7 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers, require_pair
+from dl_techniques.layers.arguments import require_pair
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.embedding.patches import as_sequence, require_whole_patches, token_shape
 from dl_techniques.layers.parts import build_part, call_part
@@ -84,7 +85,7 @@ class PatchEmbedding(ChannelsLastLayer):
     def __init__(
         self,
         patch_size: int | Sequence[int],
-        embed_dim: int,
+        embed_dim: Count,
         use_bias: bool = True,
         norm: Any = None,
         flatten: bool = True,
@@ -98,7 +99,6 @@ class PatchEmbedding(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(embed_dim=embed_dim)
         self._patch = require_pair(patch_size=patch_size)
         self.patch_size = patch_size if isinstance(patch_size, int) else tuple(patch_size)
         self.embed_dim = embed_dim
@@ -187,7 +187,6 @@ class PatchEmbedding(ChannelsLastLayer):
         good = {"patch_size": 4, "embed_dim": 8}
         yield Rejection(cls, {**good, "patch_size": 0}, "patch_size")
         yield Rejection(cls, {**good, "patch_size": (2, 2, 2)}, "patch_size")
-        yield Rejection(cls, {**good, "embed_dim": 0}, "embed_dim")
         yield Rejection(cls, {**good, "strict_size": "crop"}, "strict_size")
         yield Rejection(cls, {**good, "norm": "NoSuchNorm"}, "norm")
         yield Rejection(cls, good, "patch_size", build=(None, 10, 8, 3))

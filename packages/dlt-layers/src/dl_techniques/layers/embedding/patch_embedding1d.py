@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Layer,
@@ -91,8 +92,8 @@ class PatchEmbedding1d(Layer):
 
     def __init__(
         self,
-        patch_size: int,
-        embed_dim: int,
+        patch_size: Count,
+        embed_dim: Count,
         stride: int | None = None,
         padding: str = "causal",
         channel_independent: bool = False,
@@ -106,7 +107,6 @@ class PatchEmbedding1d(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(patch_size=patch_size, embed_dim=embed_dim)
         if stride is not None:
             require_integers(stride=stride)
         require_one_of(("causal", "same", "valid"), padding=padding)
@@ -266,8 +266,6 @@ class PatchEmbedding1d(Layer):
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid sizes, unknown padding, a series that is too short."""
         good = {"patch_size": 4, "embed_dim": 8}
-        yield Rejection(cls, {**good, "patch_size": 0}, "patch_size")
-        yield Rejection(cls, {**good, "embed_dim": 0}, "embed_dim")
         yield Rejection(cls, {**good, "stride": 0}, "stride")
         yield Rejection(cls, {**good, "padding": "reflect"}, "padding")
         yield Rejection(cls, {**good, "padding": "valid"}, "patch_size", build=(None, 3, 1))

@@ -12,7 +12,9 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    Fraction,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -23,8 +25,6 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.interpolation import resize_bicubic, resize_bilinear
 from dl_techniques.layers.same_shape import SameShape
@@ -105,8 +105,8 @@ class PositionalEmbedding(SameShape):
         max_seq_len: int | None = None,
         kind: str = "learned",
         grid_size: Sequence[int] | None = None,
-        dropout: float = 0.0,
-        theta: float = 10000.0,
+        dropout: Fraction = 0.0,
+        theta: PositiveNumber = 10000.0,
         interpolation: str = "bilinear",
         embeddings_initializer: InitializerLike | None = None,
         embeddings_regularizer: RegularizerLike | None = None,
@@ -117,8 +117,6 @@ class PositionalEmbedding(SameShape):
         super().__init__(**kwargs)
         require_one_of(("learned", "sinusoidal"), kind=kind)
         require_one_of(_INTERPOLATIONS, interpolation=interpolation)
-        require_shares(dropout=dropout)
-        require_positive_numbers(theta=theta)
         if max_seq_len is not None:
             require_integers(max_seq_len=max_seq_len)
         if (max_seq_len is None) == (grid_size is None):
@@ -283,7 +281,6 @@ class PositionalEmbedding(SameShape):
         yield Rejection(cls, {"max_seq_len": 4, "kind": "random"}, "kind")
         yield Rejection(cls, {"grid_size": (2,)}, "grid_size")
         yield Rejection(cls, {"grid_size": (2, 2), "kind": "sinusoidal"}, "grid_size")
-        yield Rejection(cls, {"max_seq_len": 4, "dropout": 2.0}, "dropout")
         yield Rejection(cls, {"max_seq_len": 4, "prefix_tokens": 1}, "prefix_tokens")
         yield Rejection(cls, {"grid_size": (2, 2), "prefix_tokens": -1}, "prefix_tokens")
         yield Rejection(cls, {"grid_size": (2, 2), "interpolation": "cubic"}, "interpolation")

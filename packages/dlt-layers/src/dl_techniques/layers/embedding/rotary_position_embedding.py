@@ -9,20 +9,18 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import (
-    is_number,
-    require_integers,
-    require_one_of,
-    require_positive_numbers,
-)
+from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.same_shape import SameShape
 
 
@@ -91,18 +89,16 @@ class RotaryPositionEmbedding(SameShape):
     def __init__(
         self,
         head_dim: int | None = None,
-        max_seq_len: int = 2048,
-        rope_theta: float = 10000.0,
+        max_seq_len: Count = 2048,
+        rope_theta: PositiveNumber = 10000.0,
         rope_percentage: float = 1.0,
         layout: str = "interleaved",
-        seq_axis: int = 1,
+        seq_axis: Count = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if head_dim is not None:
             require_integers(2, head_dim=head_dim)
-        require_integers(max_seq_len=max_seq_len, seq_axis=seq_axis)
-        require_positive_numbers(rope_theta=rope_theta)
         require_one_of(("interleaved", "half"), layout=layout)
         if not is_number(rope_percentage) or not 0 < rope_percentage <= 1:
             raise ValueError(
@@ -215,8 +211,6 @@ class RotaryPositionEmbedding(SameShape):
         """Nothing to rotate, unknown pairs, inputs that do not fit."""
         yield Rejection(cls, {"head_dim": 1}, "head_dim")
         yield Rejection(cls, {"head_dim": 4}, "head_dim", build=(2, 5, 3, 6))
-        yield Rejection(cls, {"max_seq_len": 0}, "max_seq_len")
-        yield Rejection(cls, {"rope_theta": -1.0}, "rope_theta")
         yield Rejection(cls, {"rope_percentage": 0.0}, "rope_percentage")
         yield Rejection(cls, {"rope_percentage": 0.1}, "rope_percentage", build=(2, 5, 3, 8))
         yield Rejection(cls, {"layout": "quarter"}, "layout")

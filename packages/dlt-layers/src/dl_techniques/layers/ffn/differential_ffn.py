@@ -10,16 +10,18 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
     TensorSpec,
     component,
+    is_number,
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_integers, require_positive_numbers
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
 
@@ -78,19 +80,17 @@ class DifferentialFFN(FeedForward):
 
     def __init__(
         self,
-        hidden_dim: int,
+        hidden_dim: Count,
         output_dim: int | None = None,
         branch_activation: ActivationLike | None = "gelu",
         gated: bool = False,
         gate_activation: ActivationLike | None = "sigmoid",
         lambda_init: float = 1.0,
         trainable_lambda: bool = True,
-        norm_epsilon: float = 1e-6,
+        norm_epsilon: PositiveNumber = 1e-6,
         **kwargs: Any,
     ) -> None:
         super().__init__(hidden_dim, output_dim, **kwargs)
-        require_integers(hidden_dim=hidden_dim)
-        require_positive_numbers(norm_epsilon=norm_epsilon)
         if not is_number(lambda_init):
             raise ValueError(
                 f"`lambda_init` must be a finite number. Received: lambda_init={lambda_init!r}"
@@ -169,9 +169,7 @@ class DifferentialFFN(FeedForward):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless widths, numbers and activations; unknown features."""
-        yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
         yield Rejection(cls, {"hidden_dim": 6, "lambda_init": float("nan")}, "lambda_init")
-        yield Rejection(cls, {"hidden_dim": 6, "norm_epsilon": 0}, "norm_epsilon")
         for argument in ("branch_activation", "gate_activation"):
             yield Rejection(cls, {"hidden_dim": 6, argument: "no such function"}, argument)
         yield Rejection(cls, {"hidden_dim": 6}, "input_shape", build=(2, None))

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import InitializerLike, Layer, RegularizerLike, Shape
-from dl_techniques.layers.arguments import require_integers, require_shares
+from dl_techniques.core import Fraction, InitializerLike, Layer, RegularizerLike, Shape
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import features_of, offset_seed
 
 
@@ -32,7 +32,7 @@ class FeedForward(Layer):
         hidden_dim: int | None = None,
         output_dim: int | None = None,
         *,
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
@@ -46,7 +46,6 @@ class FeedForward(Layer):
             require_integers(hidden_dim=hidden_dim)
         if output_dim is not None:
             require_integers(output_dim=output_dim)
-        require_shares(dropout=dropout)
         self.hidden_dim = hidden_dim
         self.output_dim = output_dim
         self.dropout = dropout

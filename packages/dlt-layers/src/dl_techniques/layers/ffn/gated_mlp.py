@@ -11,8 +11,10 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -21,7 +23,7 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers, require_positive_numbers
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
@@ -81,18 +83,17 @@ class GatedMLP(FeedForward):
 
     def __init__(
         self,
-        hidden_dim: int,
+        hidden_dim: Count,
         seq_len: int | None = None,
         output_dim: int | None = None,
         activation: ActivationLike | None = "gelu",
         causal: bool = False,
         tiny_attention: int | None = None,
-        norm_epsilon: float = 1e-5,
+        norm_epsilon: PositiveNumber = 1e-5,
         spatial_initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(hidden_dim, output_dim, **kwargs)
-        require_integers(hidden_dim=hidden_dim)
         if hidden_dim % 2:
             raise ValueError(
                 f"`hidden_dim` must be even, because it is split. Received: hidden_dim={hidden_dim}"
@@ -101,7 +102,6 @@ class GatedMLP(FeedForward):
             require_integers(seq_len=seq_len)
         if tiny_attention is not None:
             require_integers(tiny_attention=tiny_attention)
-        require_positive_numbers(norm_epsilon=norm_epsilon)
         self.seq_len = seq_len
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)

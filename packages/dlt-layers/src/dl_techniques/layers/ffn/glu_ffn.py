@@ -7,13 +7,13 @@ from typing import Any
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     Rejection,
     TensorSpec,
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 
 
@@ -62,13 +62,12 @@ class GLUFFN(GatedFeedForward):
 
     def __init__(
         self,
-        hidden_dim: int,
+        hidden_dim: Count,
         output_dim: int | None = None,
         activation: ActivationLike | None = "sigmoid",
         **kwargs: Any,
     ) -> None:
         super().__init__(hidden_dim, output_dim, **kwargs)
-        require_integers(hidden_dim=hidden_dim)
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
 
@@ -85,8 +84,6 @@ class GLUFFN(GatedFeedForward):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless widths and rates, an unknown activation, unknown features."""
-        yield Rejection(cls, {"hidden_dim": None}, "hidden_dim")
         yield Rejection(cls, {"hidden_dim": 6, "output_dim": 0}, "output_dim")
-        yield Rejection(cls, {"hidden_dim": 6, "dropout": -0.5}, "dropout")
         yield Rejection(cls, {"hidden_dim": 6, "activation": "no such function"}, "activation")
         yield Rejection(cls, {"hidden_dim": 6}, "input_shape", build=(2, None))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     Rejection,
     Shape,
@@ -15,7 +16,6 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
 
@@ -61,13 +61,12 @@ class MLPBlock(FeedForward):
 
     def __init__(
         self,
-        hidden_dim: int,
+        hidden_dim: Count,
         output_dim: int | None = None,
         activation: ActivationLike | None = "gelu",
         **kwargs: Any,
     ) -> None:
         super().__init__(hidden_dim, output_dim, **kwargs)
-        require_integers(hidden_dim=hidden_dim)
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
 
@@ -99,8 +98,6 @@ class MLPBlock(FeedForward):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless widths and rates, an unknown activation, unknown features."""
-        yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
         yield Rejection(cls, {"hidden_dim": 6, "output_dim": 2.5}, "output_dim")
-        yield Rejection(cls, {"hidden_dim": 6, "dropout": 1.5}, "dropout")
         yield Rejection(cls, {"hidden_dim": 6, "activation": "no such function"}, "activation")
         yield Rejection(cls, {"hidden_dim": 6}, "input_shape", build=(2, None))

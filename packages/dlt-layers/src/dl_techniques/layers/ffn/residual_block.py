@@ -7,6 +7,7 @@ from typing import Any
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     Rejection,
     Shape,
@@ -15,7 +16,6 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
 
@@ -66,14 +66,13 @@ class ResidualBlock(FeedForward):
 
     def __init__(
         self,
-        hidden_dim: int,
+        hidden_dim: Count,
         output_dim: int | None = None,
         activation: ActivationLike | None = "silu",
         linear_residual: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(hidden_dim, output_dim, **kwargs)
-        require_integers(hidden_dim=hidden_dim)
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
         self.linear_residual = linear_residual
@@ -113,8 +112,6 @@ class ResidualBlock(FeedForward):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless widths and rates, a change of width without a path for it."""
-        yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
-        yield Rejection(cls, {"hidden_dim": 6, "dropout": "much"}, "dropout")
         yield Rejection(cls, {"hidden_dim": 6, "activation": "no such function"}, "activation")
         widened = {"hidden_dim": 6, "output_dim": 5, "linear_residual": False}
         yield Rejection(cls, widened, "output_dim", build=(2, 4))

@@ -9,12 +9,13 @@ from typing import Any
 import keras
 
 from dl_techniques.core import (
+    Count,
     Example,
+    PositiveNumber,
     Rejection,
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers, require_positive_numbers
 from dl_techniques.layers.ffn.gated_feed_forward import GatedFeedForward
 
 
@@ -69,14 +70,12 @@ class SwiGLUFFN(GatedFeedForward):
         self,
         hidden_dim: int | None = None,
         output_dim: int | None = None,
-        ffn_expansion_factor: float = 4,
-        ffn_multiple_of: int = 256,
+        ffn_expansion_factor: PositiveNumber = 4,
+        ffn_multiple_of: Count = 256,
         use_bias: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(hidden_dim, output_dim, use_bias=use_bias, **kwargs)
-        require_positive_numbers(ffn_expansion_factor=ffn_expansion_factor)
-        require_integers(ffn_multiple_of=ffn_multiple_of)
         self.ffn_expansion_factor = ffn_expansion_factor
         self.ffn_multiple_of = ffn_multiple_of
         self.activation_layer = keras.activations.silu
@@ -100,7 +99,4 @@ class SwiGLUFFN(GatedFeedForward):
         """Useless widths, factors and rates; unknown features."""
         yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
         yield Rejection(cls, {"output_dim": -1}, "output_dim")
-        yield Rejection(cls, {"ffn_expansion_factor": 0}, "ffn_expansion_factor")
-        yield Rejection(cls, {"ffn_multiple_of": 0}, "ffn_multiple_of")
-        yield Rejection(cls, {"dropout": 2.0}, "dropout")
         yield Rejection(cls, {}, "input_shape", build=(2, None))

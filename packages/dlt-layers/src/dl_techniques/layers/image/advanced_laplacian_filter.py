@@ -147,6 +147,5 @@ class AdvancedLaplacianFilter(FixedFilter):
         """Unknown methods and padding, invalid sizes and deviations."""
         yield Rejection(cls, {"method": "sobel"}, "method")
         yield Rejection(cls, {"kernel_size": (3, 0)}, "kernel_size")
-        yield Rejection(cls, {"sigma": -1.0}, "sigma")
         yield Rejection(cls, {"sigma": 2.0, "sigma2": 2.0}, "sigma2")
         yield Rejection(cls, {"padding": "mirror"}, "padding")

@@ -9,18 +9,16 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import (
-    is_number,
-    require_one_of,
-    require_positive_numbers,
-)
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.image.correlate import correlate, gaussian_size, gaussian_taps
 from dl_techniques.layers.image.hysteresis import hysteresis
@@ -91,7 +89,7 @@ class Canny(SameShape, ChannelsLastLayer):
 
     def __init__(
         self,
-        sigma: float = 1.0,
+        sigma: PositiveNumber = 1.0,
         threshold_min: float = 0.1,
         threshold_max: float = 0.2,
         border_mode: str = "constant",
@@ -99,7 +97,6 @@ class Canny(SameShape, ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_positive_numbers(sigma=sigma)
         require_one_of(_BORDERS, border_mode=border_mode)
         largest = 1.0 if use_quantiles else float("inf")
         for name, value in (("threshold_min", threshold_min), ("threshold_max", threshold_max)):
@@ -170,7 +167,6 @@ class Canny(SameShape, ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid deviations, thresholds and borders."""
-        yield Rejection(cls, {"sigma": 0.0}, "sigma")
         yield Rejection(cls, {"threshold_min": -0.1}, "threshold_min")
         yield Rejection(cls, {"threshold_min": 0.3}, "threshold_min")
         yield Rejection(cls, {"threshold_max": 1.5, "use_quantiles": True}, "threshold_max")

@@ -8,15 +8,17 @@ from typing import Any
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     Rejection,
     Shape,
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_integers, require_pair
+from dl_techniques.layers.arguments import require_integers, require_pair
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.image.tiles import Tiles, equalizing_tables, interpolated
 from dl_techniques.layers.same_shape import SameShape
@@ -83,7 +85,7 @@ class CLAHE(SameShape, ChannelsLastLayer):
         self,
         clip_limit: float = 4.0,
         n_bins: int = 256,
-        tile_size: int = 16,
+        tile_size: Count = 16,
         tile_grid_size: tuple[int, int] | None = None,
         value_range: tuple[float, float] = (0, 255),
         **kwargs: Any,
@@ -94,7 +96,6 @@ class CLAHE(SameShape, ChannelsLastLayer):
                 f"`clip_limit` must be a finite number. Received: clip_limit={clip_limit!r}"
             )
         require_integers(2, n_bins=n_bins)
-        require_integers(tile_size=tile_size)
         pair = list(value_range) if isinstance(value_range, list | tuple) else []
         if len(pair) != 2 or not all(map(is_number, pair)) or not pair[0] < pair[1]:
             raise ValueError(
@@ -145,7 +146,6 @@ class CLAHE(SameShape, ChannelsLastLayer):
         """Invalid limits, bins, tiles and ranges."""
         yield Rejection(cls, {"clip_limit": "low"}, "clip_limit")
         yield Rejection(cls, {"n_bins": 1}, "n_bins")
-        yield Rejection(cls, {"tile_size": 0}, "tile_size")
         yield Rejection(cls, {"tile_grid_size": (2, 0)}, "tile_grid_size")
         yield Rejection(cls, {"value_range": (1, 1)}, "value_range")
         yield Rejection(cls, {}, "input_shape", build=(1, 9, 9))

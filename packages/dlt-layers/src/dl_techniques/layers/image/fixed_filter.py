@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Shape, Tensor, upcast
-from dl_techniques.layers.arguments import require_one_of, require_pair, require_positive_numbers
+from dl_techniques.core import PositiveNumber, Shape, Tensor, upcast
+from dl_techniques.layers.arguments import require_one_of, require_pair
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.image.borders import BORDERS
 from dl_techniques.layers.image.correlate import (
@@ -35,12 +35,11 @@ class FixedFilter(ChannelsLastLayer):
     def __init__(
         self,
         kernel_size: int | tuple[int, int] | None = None,
-        sigma: float = 1.0,
+        sigma: PositiveNumber = 1.0,
         padding: str = "same",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_positive_numbers(sigma=sigma)
         require_one_of(("valid", *BORDERS), padding=padding)
         self.kernel_size = None if kernel_size is None else require_pair(kernel_size=kernel_size)
         self.sigma = sigma

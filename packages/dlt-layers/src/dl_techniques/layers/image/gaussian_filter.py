@@ -14,9 +14,10 @@ from dl_techniques.core import (
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_one_of, require_pair
+from dl_techniques.layers.arguments import require_one_of, require_pair
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.image.borders import BORDERS
 from dl_techniques.layers.image.correlate import correlate, filtered_size, gaussian_taps

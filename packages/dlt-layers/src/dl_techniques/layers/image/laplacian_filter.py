@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import is_number
+from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component, is_number
 from dl_techniques.layers.image.fixed_filter import FixedFilter
 
 
@@ -93,7 +92,6 @@ class LaplacianFilter(FixedFilter):
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid sizes, deviations, factors and padding."""
         yield Rejection(cls, {"kernel_size": 0}, "kernel_size")
-        yield Rejection(cls, {"sigma": 0.0}, "sigma")
         yield Rejection(cls, {"scale_factor": "big"}, "scale_factor")
         yield Rejection(cls, {"padding": "mirror"}, "padding")
         yield Rejection(cls, {"padding": "valid"}, "kernel_size", build=(1, 8, 9, 1))

@@ -11,6 +11,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Layer,
@@ -21,10 +22,11 @@ from dl_techniques.core import (
     TensorSpec,
     Variable,
     component,
+    is_number,
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_integers, require_shares
+from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.b_spline import b_spline_bases, require_grid
 from dl_techniques.layers.kan.grids import (
     adapted_knots,
@@ -98,7 +100,7 @@ class KANLinear(Layer):
 
     def __init__(
         self,
-        units: int,
+        units: Count,
         grid_size: int = 5,
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
@@ -116,7 +118,6 @@ class KANLinear(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units)
         require_grid(grid_size, spline_order, grid_range)
         factors = {
             "l1_regularization": l1_regularization,
@@ -386,7 +387,6 @@ class KANLinear(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid numbers and ranges."""
-        yield Rejection(cls, {"units": 0}, "units")
         yield Rejection(cls, {"units": 2, "grid_size": 0}, "grid_size")
         yield Rejection(cls, {"units": 2, "spline_order": 0}, "spline_order")
         yield Rejection(cls, {"units": 2, "grid_range": (1.0, 0.0)}, "grid_range")

@@ -117,7 +117,6 @@ class AdvancedLogicGateLayer(LogicGate):
         yield Rejection(cls, {"operation": "maybe"}, "operation")
         yield Rejection(cls, {"operation": 3}, "operation")
         yield Rejection(cls, {"operation": "and", "logic_system": "fuzzy"}, "logic_system")
-        yield Rejection(cls, {"operation": "and", "temperature": -1.0}, "temperature")
         yield Rejection(cls, {"operation": "xor"}, "inputs", build=(2, 3))
         yield Rejection(cls, {"operation": "and"}, "input_shape", build=[(2, 3), (2, 4)])
         yield Rejection(cls, {"operation": "and"}, "input_shape", build=(2, None))

@@ -13,6 +13,7 @@ from dl_techniques.core import (
     Example,
     InitializerLike,
     Layer,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -20,7 +21,7 @@ from dl_techniques.core import (
     TensorSpec,
     upcast,
 )
-from dl_techniques.layers.arguments import require_one_of, require_positive_numbers
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.logic.logic_operations import SYSTEMS, logic_op, require_arity
 from dl_techniques.layers.parts import features_of, is_list_of_shapes
 
@@ -52,7 +53,7 @@ class LogicGate(Layer):
         logic_system: str = "lukasiewicz",
         trainable_weights_per_input: bool = True,
         use_bias: bool = True,
-        temperature: float = 1.0,
+        temperature: PositiveNumber = 1.0,
         apply_sigmoid: bool = False,
         weight_initializer: InitializerLike = "ones",
         bias_initializer: InitializerLike = "zeros",
@@ -64,7 +65,6 @@ class LogicGate(Layer):
     ) -> None:
         super().__init__(**kwargs)
         require_one_of(SYSTEMS, logic_system=logic_system)
-        require_positive_numbers(temperature=temperature)
         self.logic_system = logic_system
         self.trainable_weights_per_input = trainable_weights_per_input
         self.use_bias = use_bias
@@ -158,6 +158,5 @@ class LogicGate(Layer):
     def rejections(cls) -> Iterator[Rejection]:
         """An unknown system, a useless temperature, inputs of two shapes, no inputs."""
         yield Rejection(cls, {"logic_system": "quantum"}, "logic_system")
-        yield Rejection(cls, {"temperature": 0.0}, "temperature")
         yield Rejection(cls, {}, "input_shape", build=[(2, 3), (2, 4)])
         yield Rejection(cls, {}, "inputs", build=(2, 3, 0))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dl_techniques.core import Shape
-from dl_techniques.layers.arguments import require_positive_numbers
+from dl_techniques.core import PositiveNumber, Shape
 from dl_techniques.layers.norms.axes import checked_axis, positive_axes
 from dl_techniques.layers.same_shape import SameShape
 
@@ -20,9 +19,8 @@ class AlongAxes(SameShape):
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 
-    def __init__(self, axis: int | Sequence[int], epsilon: float, **kwargs: Any) -> None:
+    def __init__(self, axis: int | Sequence[int], epsilon: PositiveNumber, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        require_positive_numbers(epsilon=epsilon)
         self.axis = checked_axis(axis)
         self.epsilon = epsilon
         self.supports_masking = True

@@ -11,14 +11,16 @@ from keras import ops
 from dl_techniques.core import (
     Example,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
     Tensor,
     TensorSpec,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_one_of, require_positive_numbers
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.norms.axes import checked_axis, mean_square, positive_axes
 from dl_techniques.layers.same_shape import SameShape
 
@@ -41,9 +43,9 @@ class Band(SameShape):
         self,
         max_band_width: float = 0.1,
         axis: int | Sequence[int] = -1,
-        epsilon: float = 1e-7,
+        epsilon: PositiveNumber = 1e-7,
         mode: str = "learned",
-        reference: float = 1.0,
+        reference: PositiveNumber = 1.0,
         band_initializer: InitializerLike = "zeros",
         band_regularizer: RegularizerLike | None = "default",
         **kwargs: Any,
@@ -54,7 +56,6 @@ class Band(SameShape):
                 "`max_band_width` must lie between 0 and 1. "
                 f"Received: max_band_width={max_band_width!r}"
             )
-        require_positive_numbers(epsilon=epsilon, reference=reference)
         require_one_of(("learned", "magnitude"), mode=mode)
         self.max_band_width = max_band_width
         self.axis = checked_axis(axis)
@@ -113,6 +114,4 @@ class Band(SameShape):
         yield Rejection(cls, {"max_band_width": 0.0}, "max_band_width")
         yield Rejection(cls, {"max_band_width": 1.0}, "max_band_width")
         yield Rejection(cls, {"mode": "fixed"}, "mode")
-        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
-        yield Rejection(cls, {"reference": -1.0}, "reference")
         yield Rejection(cls, {"axis": 3}, "axis", build=(2, 3))

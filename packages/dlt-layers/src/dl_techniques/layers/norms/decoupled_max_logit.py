@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ConstraintLike,
+    Count,
     Example,
     InitializerLike,
     Layer,
@@ -19,9 +20,9 @@ from dl_techniques.core import (
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_integers
 from dl_techniques.layers.norms.axes import norm
 from dl_techniques.layers.parts import features_of
 
@@ -79,7 +80,7 @@ class DecoupledMaxLogit(Layer):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         constant: float = 1.0,
         return_parts: bool = False,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -88,7 +89,6 @@ class DecoupledMaxLogit(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_classes=num_classes)
         if not is_number(constant):
             raise ValueError(f"`constant` must be a finite number. Received: constant={constant!r}")
         self.num_classes = num_classes
@@ -145,6 +145,5 @@ class DecoupledMaxLogit(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No class, no number, unknown features."""
-        yield Rejection(cls, {"num_classes": 0}, "num_classes")
         yield Rejection(cls, {"num_classes": 2, "constant": "large"}, "constant")
         yield Rejection(cls, {"num_classes": 2}, "input_shape", build=(2, None))

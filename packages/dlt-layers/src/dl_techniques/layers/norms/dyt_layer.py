@@ -17,9 +17,9 @@ from dl_techniques.core import (
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number
 from dl_techniques.layers.norms.axes import checked_axis, known_sizes, spread
 from dl_techniques.layers.same_shape import SameShape
 

@@ -11,6 +11,7 @@ from keras import ops
 from dl_techniques.core import (
     Example,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -19,7 +20,6 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_positive_numbers
 from dl_techniques.layers.norms.axes import checked_axis, norm, positive_axes
 from dl_techniques.layers.same_shape import SameShape
 
@@ -82,7 +82,7 @@ class GlobalResponseNormalization(SameShape):
     def __init__(
         self,
         axis: int | Sequence[int] | None = None,
-        epsilon: float = 1e-6,
+        epsilon: PositiveNumber = 1e-6,
         use_bias: bool = True,
         use_residual: bool = True,
         gamma_initializer: InitializerLike = "zeros",
@@ -92,7 +92,6 @@ class GlobalResponseNormalization(SameShape):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_positive_numbers(epsilon=epsilon)
         self.axis = None if axis is None else checked_axis(axis)
         self.epsilon = epsilon
         self.use_bias = use_bias
@@ -174,5 +173,4 @@ class GlobalResponseNormalization(SameShape):
         yield Rejection(cls, {"axis": (1, -1)}, "axis", build=(2, 3, 4))
         yield Rejection(cls, {"axis": (1, 1)}, "axis", build=(2, 3, 4))
         yield Rejection(cls, {"axis": ()}, "axis")
-        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
         yield Rejection(cls, {}, "input_shape", build=(2, 3, None))

@@ -9,13 +9,13 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    PositiveNumber,
     Rejection,
     Tensor,
     TensorSpec,
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_positive_numbers
 from dl_techniques.layers.norms.along_axes import AlongAxes
 from dl_techniques.layers.norms.axes import norm, positive_axes
 
@@ -66,13 +66,12 @@ class LogitNorm(AlongAxes):
 
     def __init__(
         self,
-        temperature: float = 0.04,
+        temperature: PositiveNumber = 0.04,
         axis: int | Sequence[int] = -1,
         epsilon: float = 1e-7,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
-        require_positive_numbers(temperature=temperature)
         self.temperature = temperature
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -94,7 +93,5 @@ class LogitNorm(AlongAxes):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, axes that are not there."""
-        yield Rejection(cls, {"temperature": 0.0}, "temperature")
-        yield Rejection(cls, {"epsilon": -1.0}, "epsilon")
         yield Rejection(cls, {"axis": ()}, "axis")
         yield Rejection(cls, {"axis": 2}, "axis", build=(2, 3))

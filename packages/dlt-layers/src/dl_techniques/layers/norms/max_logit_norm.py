@@ -80,5 +80,4 @@ class MaxLogitNorm(AlongAxes):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """A useless epsilon, axes that are not there."""
-        yield Rejection(cls, {"epsilon": 0.0}, "epsilon")
         yield Rejection(cls, {"axis": (1, -1)}, "axis", build=(2, 3))

@@ -9,9 +9,11 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     Layer,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -21,9 +23,7 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_one_of,
-    require_positive_numbers,
 )
 from dl_techniques.layers.parts import dense_part, features_of
 
@@ -85,10 +85,10 @@ class MDNLayer(Layer):
 
     def __init__(
         self,
-        output_dimension: int,
-        num_mixtures: int,
+        output_dimension: Count,
+        num_mixtures: Count,
         sigma_activation: str = "elu_plus_one",
-        min_sigma: float = 1e-6,
+        min_sigma: PositiveNumber = 1e-6,
         use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
@@ -97,9 +97,7 @@ class MDNLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(output_dimension=output_dimension, num_mixtures=num_mixtures)
         require_one_of(_ACTIVATIONS, sigma_activation=sigma_activation)
-        require_positive_numbers(min_sigma=min_sigma)
         self.output_dimension = output_dimension
         self.num_mixtures = num_mixtures
         self.sigma_activation = sigma_activation
@@ -144,8 +142,5 @@ class MDNLayer(Layer):
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, an unknown activation, unknown features."""
         good = {"output_dimension": 2, "num_mixtures": 3}
-        yield Rejection(cls, {**good, "output_dimension": 0}, "output_dimension")
-        yield Rejection(cls, {**good, "num_mixtures": 0}, "num_mixtures")
         yield Rejection(cls, {**good, "sigma_activation": "relu"}, "sigma_activation")
-        yield Rejection(cls, {**good, "min_sigma": 0.0}, "min_sigma")
         yield Rejection(cls, good, "input_shape", build=(2, None))

@@ -12,7 +12,9 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     Layer,
     RegularizerLike,
@@ -21,10 +23,11 @@ from dl_techniques.core import (
     Tensor,
     TensorSpec,
     component,
+    is_number,
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_integers, require_shares
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import build_part, call_part, dense_part, features_of
 
 
@@ -91,13 +94,13 @@ class QuantileHead(Layer):
 
     def __init__(
         self,
-        num_quantiles: int = 9,
-        output_length: int = 1,
+        num_quantiles: Count = 9,
+        output_length: Count = 1,
         quantiles: Sequence[float] | None = None,
         enforce_monotonicity: bool = False,
         hidden_dim: int | None = None,
         activation: ActivationLike | None = "relu",
-        dropout_rate: float = 0.0,
+        dropout_rate: Fraction = 0.0,
         flatten_input: bool = False,
         use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -108,8 +111,6 @@ class QuantileHead(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_quantiles=num_quantiles, output_length=output_length)
-        require_shares(dropout_rate=dropout_rate)
         if hidden_dim is not None:
             require_integers(hidden_dim=hidden_dim)
         self.levels = _levels(num_quantiles, quantiles)
@@ -193,13 +194,10 @@ class QuantileHead(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, levels that are not ascending or too few, unknown sizes."""
-        yield Rejection(cls, {"num_quantiles": 0}, "num_quantiles")
-        yield Rejection(cls, {"output_length": 0}, "output_length")
         yield Rejection(cls, {"num_quantiles": 2, "quantiles": (0.5, 0.1)}, "quantiles")
         yield Rejection(cls, {"num_quantiles": 2, "quantiles": (0.5, 1.0)}, "quantiles")
         yield Rejection(cls, {"quantiles": (0.5,)}, "quantiles")
         yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
-        yield Rejection(cls, {"dropout_rate": 2.0}, "dropout_rate")
         yield Rejection(cls, {}, "input_shape", build=(2, None))
         yield Rejection(cls, {}, "input_shape", build=(2, 3, 4, 5))
         yield Rejection(cls, {"flatten_input": True}, "input_shape", build=(2, None, 4))

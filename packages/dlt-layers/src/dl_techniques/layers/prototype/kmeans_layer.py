@@ -9,9 +9,12 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     Layer,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -21,10 +24,7 @@ from dl_techniques.core import (
 )
 from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitializer
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_one_of,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.parts import features_of
 from dl_techniques.layers.prototype.distances import squared_distances
@@ -87,21 +87,18 @@ class KMeansLayer(Layer):
 
     def __init__(
         self,
-        n_clusters: int,
-        temperature: float = 1.0,
+        n_clusters: Count,
+        temperature: PositiveNumber = 1.0,
         mode: str = "soft",
         update: str = "momentum",
-        momentum: float = 0.9,
+        momentum: Fraction = 0.9,
         output_mode: str = "assignments",
         centroid_initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(n_clusters=n_clusters)
-        require_positive_numbers(temperature=temperature)
         require_one_of(("soft", "hard"), mode=mode)
         require_one_of(("momentum", "counts"), update=update)
-        require_shares(momentum=momentum)
         require_one_of(("assignments", "mixture"), output_mode=output_mode)
         self.n_clusters = n_clusters
         self.temperature = temperature
@@ -183,10 +180,7 @@ class KMeansLayer(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid numbers and words."""
-        yield Rejection(cls, {"n_clusters": 0}, "n_clusters")
-        yield Rejection(cls, {"n_clusters": 2, "temperature": 0.0}, "temperature")
         yield Rejection(cls, {"n_clusters": 2, "mode": "fuzzy"}, "mode")
         yield Rejection(cls, {"n_clusters": 2, "update": "all"}, "update")
-        yield Rejection(cls, {"n_clusters": 2, "momentum": 1.5}, "momentum")
         yield Rejection(cls, {"n_clusters": 2, "output_mode": "index"}, "output_mode")
         yield Rejection(cls, {"n_clusters": 2}, "input_shape", build=(2, None))

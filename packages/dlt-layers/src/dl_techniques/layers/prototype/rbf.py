@@ -12,18 +12,20 @@ from keras import ops
 
 from dl_techniques.core import (
     ConstraintLike,
+    Count,
     Example,
     InitializerLike,
     Layer,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
     Tensor,
     TensorSpec,
     component,
+    is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import is_number, require_integers, require_positive_numbers
 from dl_techniques.layers.parts import features_of
 from dl_techniques.layers.prototype.distances import squared_distances
 
@@ -79,19 +81,17 @@ class RBF(Layer):
 
     def __init__(
         self,
-        units: int,
-        gamma_init: float = 1.0,
+        units: Count,
+        gamma_init: PositiveNumber = 1.0,
         trainable_gamma: bool = True,
         initializer: InitializerLike = "uniform",
         repulsion_strength: float = 0.0,
-        repulsion_margin: float = 1.0,
+        repulsion_margin: PositiveNumber = 1.0,
         center_regularizer: RegularizerLike | None = None,
         center_constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units)
-        require_positive_numbers(gamma_init=gamma_init, repulsion_margin=repulsion_margin)
         if not is_number(repulsion_strength) or repulsion_strength < 0:
             raise ValueError(
                 "`repulsion_strength` must not be negative. "
@@ -160,8 +160,5 @@ class RBF(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid numbers."""
-        yield Rejection(cls, {"units": 0}, "units")
-        yield Rejection(cls, {"units": 2, "gamma_init": 0.0}, "gamma_init")
         yield Rejection(cls, {"units": 2, "repulsion_strength": -1.0}, "repulsion_strength")
-        yield Rejection(cls, {"units": 2, "repulsion_margin": 0.0}, "repulsion_margin")
         yield Rejection(cls, {"units": 2}, "input_shape", build=(2, None))

@@ -10,9 +10,11 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     Layer,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -21,7 +23,6 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_one_of,
     require_pair,
     require_positive_numbers,
@@ -94,26 +95,24 @@ class SOM2dLayer(Layer):
     def __init__(
         self,
         map_size: tuple[int, int],
-        initial_learning_rate: float = 0.5,
+        initial_learning_rate: PositiveNumber = 0.5,
         sigma: float | None = None,
         decay_function: Any = "asymptotic",
         neighborhood_function: str = "gaussian",
         update_mode: str = "batch",
-        max_iterations: int = 1000,
+        max_iterations: Count = 1000,
         initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.map_size = require_pair(map_size=map_size)
-        require_shares(initial_learning_rate=initial_learning_rate)
-        require_positive_numbers(initial_learning_rate=initial_learning_rate)
         if sigma is not None:
             require_positive_numbers(sigma=sigma)
         if decay_function is not None and not callable(decay_function):
             require_one_of(DECAYS, decay_function=decay_function)
         require_one_of(_NEIGHBORHOODS, neighborhood_function=neighborhood_function)
         require_one_of(("batch", "sequential"), update_mode=update_mode)
-        require_integers(max_iterations=max_iterations)
+        require_shares(initial_learning_rate=initial_learning_rate)
         self.initial_learning_rate = initial_learning_rate
         self.sigma = sigma
         self.decay_function = decay_function
@@ -253,13 +252,11 @@ class SOM2dLayer(Layer):
         """Invalid numbers and words."""
         plain = {"map_size": (2, 2)}
         yield Rejection(cls, {"map_size": (2, 0)}, "map_size")
-        yield Rejection(cls, {**plain, "initial_learning_rate": 0.0}, "initial_learning_rate")
         yield Rejection(cls, {**plain, "initial_learning_rate": 1.5}, "initial_learning_rate")
         yield Rejection(cls, {**plain, "sigma": 0.0}, "sigma")
         yield Rejection(cls, {**plain, "decay_function": "fast"}, "decay_function")
         yield Rejection(cls, {**plain, "neighborhood_function": "cone"}, "neighborhood_function")
         yield Rejection(cls, {**plain, "update_mode": "online"}, "update_mode")
-        yield Rejection(cls, {**plain, "max_iterations": 0}, "max_iterations")
         yield Rejection(cls, plain, "input_shape", build=(2, 3, 4))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     Layer,
@@ -23,7 +24,6 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_one_of,
     require_shares,
 )
@@ -129,7 +129,7 @@ class BitLinear(Layer):
 
     def __init__(
         self,
-        units: int,
+        units: Count,
         use_bias: bool = True,
         weight_bits: float = 1.58,
         activation_bits: int = 8,
@@ -148,7 +148,6 @@ class BitLinear(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units)
         self.units = units
         self.use_bias = use_bias
         self.weight_bits = weight_bits
@@ -338,7 +337,6 @@ class BitLinear(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid numbers of bits, measures, strategies and keys."""
-        yield Rejection(cls, {"units": 0}, "units")
         yield Rejection(cls, {"units": 2, "weight_bits": 1.5}, "weight_bits")
         yield Rejection(cls, {"units": 2, "activation_bits": 1}, "activation_bits")
         yield Rejection(cls, {"units": 2, "weight_measure": "mean"}, "weight_measure")

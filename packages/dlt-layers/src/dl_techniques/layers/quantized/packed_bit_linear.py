@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     Layer,
     Rejection,
@@ -18,7 +19,6 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part, features_of
 from dl_techniques.layers.quantized.packing import unpack_ternary
@@ -77,7 +77,7 @@ class PackedBitLinear(Layer):
 
     def __init__(
         self,
-        units: int,
+        units: Count,
         use_bias: bool = True,
         activation_bits: int = 8,
         activation_measure: str = "absmax",
@@ -86,7 +86,6 @@ class PackedBitLinear(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units)
         require_activation_bits(activation_bits, activation_measure, epsilon)
         self.units = units
         self.use_bias = use_bias
@@ -158,7 +157,6 @@ class PackedBitLinear(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid numbers of units and bits."""
-        yield Rejection(cls, {"units": 0}, "units")
         yield Rejection(cls, {"units": 2, "activation_bits": 9}, "activation_bits")
         yield Rejection(cls, {"units": 2, "activation_measure": "max"}, "activation_measure")
         yield Rejection(cls, {"units": 2, "epsilon": -1.0}, "epsilon")

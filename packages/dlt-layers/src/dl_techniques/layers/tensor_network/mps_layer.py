@@ -10,8 +10,10 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     Layer,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -23,7 +25,6 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
-    require_positive_numbers,
 )
 from dl_techniques.layers.tensor_network.contraction import mps_contract
 
@@ -81,20 +82,18 @@ class MPSLayer(Layer):
 
     def __init__(
         self,
-        output_dim: int,
-        bond_dim: int,
+        output_dim: Count,
+        bond_dim: Count,
         feature_map: Any = "linear",
-        init_std: float = 1e-3,
+        init_std: PositiveNumber = 1e-3,
         use_bias: bool = True,
         contraction: str = "scan",
         output_position: int | str = "center",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(output_dim=output_dim, bond_dim=bond_dim)
         if not callable(feature_map):
             require_one_of(("linear", "trig"), feature_map=feature_map)
-        require_positive_numbers(init_std=init_std)
         require_one_of(("scan", "tree"), contraction=contraction)
         if output_position != "center":
             require_integers(0, output_position=output_position)
@@ -181,10 +180,7 @@ class MPSLayer(Layer):
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid sizes, words and positions."""
         plain = {"output_dim": 2, "bond_dim": 2}
-        yield Rejection(cls, {**plain, "output_dim": 0}, "output_dim")
-        yield Rejection(cls, {**plain, "bond_dim": 0}, "bond_dim")
         yield Rejection(cls, {**plain, "feature_map": "square"}, "feature_map")
-        yield Rejection(cls, {**plain, "init_std": 0.0}, "init_std")
         yield Rejection(cls, {**plain, "contraction": "loop"}, "contraction")
         yield Rejection(cls, {**plain, "output_position": 6}, "output_position", build=(1, 5))
         yield Rejection(cls, plain, "input_shape", build=(1, 2, 3))

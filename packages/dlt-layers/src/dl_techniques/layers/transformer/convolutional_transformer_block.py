@@ -10,7 +10,10 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -19,10 +22,8 @@ from dl_techniques.core import (
     resolve,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_one_of,
     require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
@@ -95,27 +96,24 @@ class ConvolutionalTransformerBlock(SameShape, ChannelsLastLayer):
 
     def __init__(
         self,
-        num_heads: int,
-        kernel_size: int = 3,
-        kv_strides: int = 2,
-        mlp_ratio: float = 4.0,
+        num_heads: Count,
+        kernel_size: Count = 3,
+        kv_strides: Count = 2,
+        mlp_ratio: PositiveNumber = 4.0,
         qkv_bias: bool = True,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        drop_path: float = 0.0,
+        dropout: Fraction = 0.0,
+        attention_dropout: Fraction = 0.0,
+        drop_path: Fraction = 0.0,
         projection: str = "conv",
         scale: float | None = None,
         norm: Any = "layer",
-        norm_epsilon: float = 1e-5,
+        norm_epsilon: PositiveNumber = 1e-5,
         activation: ActivationLike | None = "gelu",
         ffn: Any = "MLPBlock",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_heads=num_heads, kernel_size=kernel_size, kv_strides=kv_strides)
-        require_positive_numbers(mlp_ratio=mlp_ratio, norm_epsilon=norm_epsilon)
-        require_shares(dropout=dropout, attention_dropout=attention_dropout, drop_path=drop_path)
         require_one_of(("conv", "linear"), projection=projection)
         if scale is not None:
             require_positive_numbers(scale=scale)
@@ -240,10 +238,7 @@ class ConvolutionalTransformerBlock(SameShape, ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, unknown words, heads that do not divide."""
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
-        yield Rejection(cls, {"num_heads": 2, "kv_strides": 0}, "kv_strides")
         yield Rejection(cls, {"num_heads": 2, "projection": "fft"}, "projection")
-        yield Rejection(cls, {"num_heads": 2, "dropout": 2.0}, "dropout")
         yield Rejection(cls, {"num_heads": 2, "scale": -1.0}, "scale")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")
         yield Rejection(cls, {"num_heads": 3}, "num_heads", build=(None, 4, 4, 8))

@@ -9,7 +9,10 @@ import keras
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -20,8 +23,6 @@ from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitia
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.attention.attend import all_of
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
@@ -94,14 +95,14 @@ class MixedSequentialBlock(SameShape):
     def __init__(
         self,
         embed_dim: int | None = None,
-        num_heads: int = 8,
+        num_heads: Count = 8,
         lstm_units: int | None = None,
         ff_dim: int | None = None,
         block_type: str = "mixed",
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         use_layer_norm: bool = True,
         norm: Any = "layer",
-        norm_epsilon: float = 1e-5,
+        norm_epsilon: PositiveNumber = 1e-5,
         activation: ActivationLike | None = "gelu",
         qkv_bias: bool = True,
         causal: bool = False,
@@ -109,7 +110,6 @@ class MixedSequentialBlock(SameShape):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_heads=num_heads)
         for name, size in (
             ("embed_dim", embed_dim),
             ("lstm_units", lstm_units),
@@ -118,8 +118,6 @@ class MixedSequentialBlock(SameShape):
             if size is not None:
                 require_integers(**{name: size})
         require_one_of(("lstm", "transformer", "mixed"), block_type=block_type)
-        require_shares(dropout=dropout)
-        require_positive_numbers(norm_epsilon=norm_epsilon)
         self.embed_dim = embed_dim
         self.num_heads = num_heads
         self.lstm_units = lstm_units
@@ -232,11 +230,9 @@ class MixedSequentialBlock(SameShape):
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, unknown words, other features."""
         good = {"embed_dim": 8, "num_heads": 2}
-        yield Rejection(cls, {**good, "num_heads": 0}, "num_heads")
         yield Rejection(cls, {**good, "lstm_units": 0}, "lstm_units")
         yield Rejection(cls, {**good, "ff_dim": -1}, "ff_dim")
         yield Rejection(cls, {**good, "block_type": "gru"}, "block_type")
-        yield Rejection(cls, {**good, "dropout": 2.0}, "dropout")
         yield Rejection(cls, {**good, "norm": "no_such"}, "norm")
         yield Rejection(cls, good, "embed_dim", build=(None, 4, 6))
         yield Rejection(cls, {**good, "num_heads": 3}, "num_heads", build=(None, 4, 8))

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -18,7 +19,7 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers, require_one_of
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.same_shape import SameShape
@@ -78,10 +79,10 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
 
     def __init__(
         self,
-        conv_dim: int,
-        trans_dim: int,
-        head_dim: int = 32,
-        window_size: int = 8,
+        conv_dim: Count,
+        trans_dim: Count,
+        head_dim: Count = 32,
+        window_size: Count = 8,
         drop_path: float = 0.0,
         block_type: str = "W",
         input_resolution: int | Sequence[int] | None = None,
@@ -92,9 +93,6 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(
-            conv_dim=conv_dim, trans_dim=trans_dim, head_dim=head_dim, window_size=window_size
-        )
         require_one_of(("W", "SW"), block_type=block_type)
         if trans_dim % head_dim:
             raise ValueError(
@@ -187,7 +185,6 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, an unknown type, other channels."""
         good = {"conv_dim": 4, "trans_dim": 4, "head_dim": 2}
-        yield Rejection(cls, {**good, "conv_dim": 0}, "conv_dim")
         yield Rejection(cls, {**good, "head_dim": 3}, "head_dim")
         yield Rejection(cls, {**good, "block_type": "X"}, "block_type")
         yield Rejection(cls, {**good, "drop_path": -1.0}, "drop_path")

@@ -10,6 +10,8 @@ from keras import ops
 from dl_techniques.core import (
     ActivationLike,
     Example,
+    Fraction,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -20,8 +22,6 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import (
     require_integers,
     require_pair,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.attention.window_attention import WindowAttention
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
@@ -97,14 +97,14 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         num_heads: int,
         window_size: int | Sequence[int] = 7,
         shift_size: int | Sequence[int] = 0,
-        mlp_ratio: float = 4.0,
+        mlp_ratio: PositiveNumber = 4.0,
         qkv_bias: bool = True,
         qk_scale: float | None = None,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
-        drop_path: float = 0.0,
+        drop_path: Fraction = 0.0,
         norm: Any = "layer",
-        norm_epsilon: float = 1e-5,
+        norm_epsilon: PositiveNumber = 1e-5,
         activation: ActivationLike | None = "gelu",
         ffn: Any = "SwinMLP",
         mask_padding: bool = False,
@@ -114,8 +114,6 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         super().__init__(**kwargs)
         if dim is not None:
             require_integers(dim=dim)
-        require_positive_numbers(mlp_ratio=mlp_ratio, norm_epsilon=norm_epsilon)
-        require_shares(drop_path=drop_path)
         self.dim = dim
         self.num_heads = num_heads
         self._window = require_pair(window_size=window_size)
@@ -254,7 +252,6 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         yield Rejection(cls, {**good, "window_size": 0}, "window_size")
         yield Rejection(cls, {**good, "shift_size": 7}, "shift_size")
         yield Rejection(cls, {**good, "shift_size": -1}, "shift_size")
-        yield Rejection(cls, {**good, "drop_path": 2.0}, "drop_path")
         yield Rejection(cls, {**good, "norm": "no_such"}, "norm")
         yield Rejection(cls, good, "dim", build=(None, 7, 7, 4))
 

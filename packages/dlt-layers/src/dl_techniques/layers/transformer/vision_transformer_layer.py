@@ -9,8 +9,11 @@ import keras
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
     InitializerLike,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -21,8 +24,6 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.layer_scale import LayerScale
@@ -98,17 +99,17 @@ class VisionTransformerLayer(SameShape):
 
     def __init__(
         self,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
+        num_heads: Count,
+        mlp_ratio: PositiveNumber = 4.0,
         mlp_dim: int | None = None,
         qkv_bias: bool = True,
         qk_norm: bool = False,
         layer_scale_init: float | None = None,
-        drop_path: float = 0.0,
-        attention_dropout: float = 0.0,
-        dropout: float = 0.0,
+        drop_path: Fraction = 0.0,
+        attention_dropout: Fraction = 0.0,
+        dropout: Fraction = 0.0,
         norm: Any = "layer",
-        norm_epsilon: float = 1e-6,
+        norm_epsilon: PositiveNumber = 1e-6,
         norm_position: str = "pre",
         activation: ActivationLike | None = "gelu",
         ffn: Any = "MLPBlock",
@@ -117,11 +118,8 @@ class VisionTransformerLayer(SameShape):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_heads=num_heads)
         if mlp_dim is not None:
             require_integers(mlp_dim=mlp_dim)
-        require_positive_numbers(mlp_ratio=mlp_ratio, norm_epsilon=norm_epsilon)
-        require_shares(drop_path=drop_path, attention_dropout=attention_dropout, dropout=dropout)
         require_one_of(("pre", "post", "sandwich"), norm_position=norm_position)
         self.num_heads = num_heads
         self.mlp_ratio = mlp_ratio
@@ -261,10 +259,7 @@ class VisionTransformerLayer(SameShape):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, unknown words, heads that do not divide."""
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
-        yield Rejection(cls, {"num_heads": 2, "mlp_ratio": 0.0}, "mlp_ratio")
         yield Rejection(cls, {"num_heads": 2, "mlp_dim": -1}, "mlp_dim")
-        yield Rejection(cls, {"num_heads": 2, "drop_path": 1.5}, "drop_path")
         yield Rejection(cls, {"num_heads": 2, "norm_position": "middle"}, "norm_position")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")
         yield Rejection(cls, {"num_heads": 2, "ffn": "NoSuch"}, "ffn", build=(None, 5, 8))

@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -18,7 +19,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.layer_scale import LayerScale
 from dl_techniques.layers.yolo.attention_block import AttentionBlock
@@ -83,14 +83,14 @@ class A2C2fBlock(Composite):
 
     def __init__(
         self,
-        filters: int,
-        n: int = 1,
-        area: int = 1,
+        filters: Count,
+        n: Count = 1,
+        area: Count = 1,
         use_attention: bool = True,
         residual: bool = False,
         mlp_ratio: float = 2.0,
         expansion: float = 0.5,
-        groups: int = 1,
+        groups: Count = 1,
         shortcut: bool = True,
         pe_kernel_size: int = 7,
         activation: ActivationLike | None = "silu",
@@ -98,7 +98,6 @@ class A2C2fBlock(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(filters=filters, n=n, area=area, groups=groups)
         inner = share_of(filters, expansion)
         if use_attention and inner % _HEAD:
             raise ValueError(
@@ -194,9 +193,7 @@ class A2C2fBlock(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers that do not fit, a residual that cannot be."""
-        yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"filters": 48}, "expansion")
-        yield Rejection(cls, {"filters": 64, "n": 0}, "n")
         yield Rejection(cls, {"filters": 64, "residual": True}, "residual", build=(1, 4, 4, 32))
         plain = {"filters": 64, "residual": True, "use_attention": False}
         yield Rejection(cls, plain, "residual")

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -17,7 +18,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, ChannelsLastLayer, channels_of
 from dl_techniques.layers.parts import fresh_initializer
@@ -74,14 +74,13 @@ class AreaAttention(SameShape, ChannelsLastLayer):
 
     def __init__(
         self,
-        num_heads: int,
-        area: int = 1,
-        pe_kernel_size: int = 7,
+        num_heads: Count,
+        area: Count = 1,
+        pe_kernel_size: Count = 7,
         kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_heads=num_heads, area=area, pe_kernel_size=pe_kernel_size)
         if pe_kernel_size % 2 == 0:
             raise ValueError(
                 "`pe_kernel_size` must be odd, so that the padding is symmetric. "
@@ -152,9 +151,7 @@ class AreaAttention(SameShape, ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Heads and areas that do not divide, an even kernel."""
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
         yield Rejection(cls, {"num_heads": 3}, "num_heads", build=(1, 4, 4, 8))
         yield Rejection(cls, {"num_heads": 2, "area": 4}, "area", build=(1, 5, 5, 8))
-        yield Rejection(cls, {"num_heads": 2, "area": 0}, "area")
         yield Rejection(cls, {"num_heads": 2, "pe_kernel_size": 4}, "pe_kernel_size")
         yield Rejection(cls, {"num_heads": 2, "data_format": "channels_first"}, "data_format")

@@ -9,6 +9,7 @@ import keras
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -17,7 +18,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.layers.yolo.area_attention import AreaAttention
@@ -71,8 +71,8 @@ class AttentionBlock(SameShape, Composite):
 
     def __init__(
         self,
-        dim: int,
-        num_heads: int,
+        dim: Count,
+        num_heads: Count,
         mlp_ratio: float = 1.2,
         area: int = 1,
         pe_kernel_size: int = 7,
@@ -83,7 +83,6 @@ class AttentionBlock(SameShape, Composite):
         if kernel_initializer is None:
             kernel_initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(dim=dim, num_heads=num_heads)
         if dim % num_heads:
             raise ValueError(
                 f"`num_heads` must divide `dim`. Received: dim={dim}, num_heads={num_heads}"
@@ -124,7 +123,6 @@ class AttentionBlock(SameShape, Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers that do not fit."""
-        yield Rejection(cls, {"dim": 0, "num_heads": 1}, "dim")
         yield Rejection(cls, {"dim": 8, "num_heads": 3}, "num_heads")
         yield Rejection(cls, {"dim": 8, "num_heads": 2, "mlp_ratio": 0.0}, "mlp_ratio")
         yield Rejection(cls, {"dim": 8, "num_heads": 2}, "dim", build=(1, 4, 4, 4))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -15,7 +16,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.yolo.composite import Composite, share_of
 
@@ -65,9 +65,9 @@ class Bottleneck(Composite):
 
     def __init__(
         self,
-        filters: int,
+        filters: Count,
         shortcut: bool = True,
-        groups: int = 1,
+        groups: Count = 1,
         kernel_sizes: tuple[int, int] = (3, 3),
         expansion: float = 0.5,
         activation: ActivationLike | None = "silu",
@@ -75,7 +75,6 @@ class Bottleneck(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(filters=filters, groups=groups)
         if len(kernel_sizes) != 2:
             raise ValueError(
                 f"`kernel_sizes` must be two sizes. Received: kernel_sizes={kernel_sizes}"
@@ -114,7 +113,6 @@ class Bottleneck(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers."""
-        yield Rejection(cls, {"filters": -1}, "filters")
         yield Rejection(cls, {"filters": 4, "expansion": 0.1}, "expansion")
         yield Rejection(cls, {"filters": 4, "kernel_sizes": (3,)}, "kernel_sizes")
         yield Rejection(cls, {"filters": 4, "kernel_sizes": (3, 4)}, "kernel_size")

@@ -9,6 +9,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -17,7 +18,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.yolo.bottleneck import Bottleneck
 from dl_techniques.layers.yolo.c3k_block import C3kBlock
@@ -71,18 +71,17 @@ class C3k2Block(Composite):
 
     def __init__(
         self,
-        filters: int,
-        n: int = 1,
+        filters: Count,
+        n: Count = 1,
         c3k: bool = False,
         expansion: float = 0.5,
-        groups: int = 1,
+        groups: Count = 1,
         shortcut: bool = True,
         activation: ActivationLike | None = "silu",
         kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(filters=filters, n=n, groups=groups)
         self.filters = filters
         self.n = n
         self.c3k = c3k
@@ -134,7 +133,5 @@ class C3k2Block(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers."""
-        yield Rejection(cls, {"filters": 0}, "filters")
-        yield Rejection(cls, {"filters": 8, "n": 0}, "n")
         yield Rejection(cls, {"filters": 8, "expansion": 0.01}, "expansion")
         yield Rejection(cls, {"filters": 8, "groups": 3}, "groups")

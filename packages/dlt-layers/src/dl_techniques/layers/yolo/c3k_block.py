@@ -9,6 +9,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -17,7 +18,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.yolo.bottleneck import Bottleneck
 from dl_techniques.layers.yolo.composite import Composite, share_of
@@ -71,10 +71,10 @@ class C3kBlock(Composite):
 
     def __init__(
         self,
-        filters: int,
-        n: int = 2,
+        filters: Count,
+        n: Count = 2,
         shortcut: bool = True,
-        groups: int = 1,
+        groups: Count = 1,
         expansion: float = 0.5,
         kernel_size: int = 3,
         activation: ActivationLike | None = "silu",
@@ -82,7 +82,6 @@ class C3kBlock(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(filters=filters, n=n, groups=groups)
         self.filters = filters
         self.n = n
         self.shortcut = shortcut
@@ -132,8 +131,6 @@ class C3kBlock(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers."""
-        yield Rejection(cls, {"filters": 0}, "filters")
-        yield Rejection(cls, {"filters": 4, "n": 0}, "n")
         yield Rejection(cls, {"filters": 4, "kernel_size": 2}, "kernel_size")
         yield Rejection(cls, {"filters": 4, "expansion": 0.0}, "expansion")
         yield Rejection(cls, {"filters": 4, "groups": 4}, "groups")

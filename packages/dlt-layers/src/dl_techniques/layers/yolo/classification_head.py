@@ -10,7 +10,9 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     Rejection,
     Shape,
@@ -19,7 +21,7 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers, require_shares
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
@@ -75,20 +77,18 @@ class YOLOv12ClassificationHead(Composite):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         hidden: int | None = None,
         use_max_pooling: bool = False,
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         seed: int | None = None,
         activation: ActivationLike | None = "silu",
         kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(num_classes=num_classes)
         if hidden is not None:
             require_integers(hidden=hidden)
-        require_shares(dropout=dropout)
         self.num_classes = num_classes
         self.hidden = hidden
         self.use_max_pooling = use_max_pooling
@@ -156,9 +156,7 @@ class YOLOv12ClassificationHead(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, levels that cannot be joined."""
-        yield Rejection(cls, {"num_classes": 0}, "num_classes")
         yield Rejection(cls, {"num_classes": 3, "hidden": 0}, "hidden")
-        yield Rejection(cls, {"num_classes": 3, "dropout": 1.5}, "dropout")
         two = [(1, 4, 4, 8), (1, 2, 2, 8)]
         yield Rejection(cls, {"num_classes": 3, "hidden": 8}, "hidden", build=two)
         yield Rejection(cls, {"num_classes": 3, "data_format": "channels_first"}, "data_format")

@@ -9,6 +9,7 @@ import keras
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -19,7 +20,7 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_integers, require_one_of
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.conv.channels_last import (
     BATCH_NORMALIZED,
     ChannelsLastLayer,
@@ -83,10 +84,10 @@ class ConvBlock(ChannelsLastLayer):
 
     def __init__(
         self,
-        filters: int,
-        kernel_size: int = 1,
+        filters: Count,
+        kernel_size: Count = 1,
         strides: int = 1,
-        groups: int = 1,
+        groups: Count = 1,
         dilation_rate: int = 1,
         activation: ActivationLike | None = "silu",
         norm_momentum: float = 0.97,
@@ -97,7 +98,6 @@ class ConvBlock(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(filters=filters, kernel_size=kernel_size, groups=groups)
         if kernel_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` must be odd, so that the padding is symmetric. "
@@ -207,7 +207,6 @@ class ConvBlock(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, groups that do not divide, no image."""
-        yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"filters": 4, "kernel_size": 2}, "kernel_size")
         yield Rejection(cls, {"filters": 4, "padding": "valid"}, "padding")
         yield Rejection(cls, {"filters": 4, "groups": 3}, "groups")

@@ -11,6 +11,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -19,7 +20,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
@@ -84,15 +84,14 @@ class YOLOv12DetectionHead(Composite):
 
     def __init__(
         self,
-        num_classes: int,
-        reg_max: int = 16,
+        num_classes: Count,
+        reg_max: Count = 16,
         strides: Sequence[int] = (8, 16, 32),
         activation: ActivationLike | None = "silu",
         kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(num_classes=num_classes, reg_max=reg_max)
         self.num_classes = num_classes
         self.reg_max = reg_max
         self.strides = checked_strides(strides)
@@ -179,8 +178,6 @@ class YOLOv12DetectionHead(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, too few levels."""
-        yield Rejection(cls, {"num_classes": 0}, "num_classes")
-        yield Rejection(cls, {"num_classes": 3, "reg_max": 0}, "reg_max")
         yield Rejection(cls, {"num_classes": 3, "strides": ()}, "strides")
         yield Rejection(cls, {"num_classes": 3, "strides": (8, 0)}, "strides")
         two = [(1, 4, 4, 8), (1, 2, 2, 8)]

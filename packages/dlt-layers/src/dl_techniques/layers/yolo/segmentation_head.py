@@ -10,6 +10,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     InitializerLike,
     Rejection,
@@ -18,7 +19,7 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers, require_one_of
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
@@ -85,8 +86,8 @@ class YOLOv12SegmentationHead(Composite):
 
     def __init__(
         self,
-        num_classes: int,
-        filters: int = 64,
+        num_classes: Count,
+        filters: Count = 64,
         strides: Sequence[int] = (8, 16, 32),
         fusion: str = "concat",
         upsampling: str = "bilinear",
@@ -95,7 +96,6 @@ class YOLOv12SegmentationHead(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_integers(num_classes=num_classes, filters=filters)
         require_one_of(("concat", "sum"), fusion=fusion)
         require_one_of(("bilinear", "conv2d_transpose"), upsampling=upsampling)
         self.num_classes = num_classes
@@ -171,8 +171,6 @@ class YOLOv12SegmentationHead(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers and words, too few levels."""
-        yield Rejection(cls, {"num_classes": 0}, "num_classes")
-        yield Rejection(cls, {"num_classes": 3, "filters": 0}, "filters")
         yield Rejection(cls, {"num_classes": 3, "strides": 8}, "strides")
         yield Rejection(cls, {"num_classes": 3, "fusion": "max"}, "fusion")
         yield Rejection(cls, {"num_classes": 3, "upsampling": "bicubic"}, "upsampling")

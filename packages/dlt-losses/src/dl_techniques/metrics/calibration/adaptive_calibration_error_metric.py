@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Rejection, Tensor, component
+from dl_techniques.core import Count, Rejection, Tensor, component
 from dl_techniques.losses.arguments import require_integers
 from dl_techniques.losses.ratio import ratio
 from dl_techniques.metrics.calibration.streaming import ProbabilityMetric
@@ -62,14 +62,13 @@ class AdaptiveCalibrationError(ProbabilityMetric):
 
     def __init__(
         self,
-        bins: int = 15,
+        bins: Count = 15,
         cells: int = 1000,
         from_logits: bool = False,
         name: str | None = "adaptive_calibration_error",
         dtype: Any = None,
     ) -> None:
         super().__init__(from_logits=from_logits, name=name, dtype=dtype)
-        require_integers(bins=bins)
         require_integers(bins, cells=cells)
         self.bins = bins
         self.cells = cells
@@ -115,5 +114,4 @@ class AdaptiveCalibrationError(ProbabilityMetric):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No bin, fewer cells than bins."""
-        yield Rejection(cls, {"bins": 0}, "bins")
         yield Rejection(cls, {"cells": 3}, "cells")

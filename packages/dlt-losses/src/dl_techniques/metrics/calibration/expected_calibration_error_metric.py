@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Rejection, Tensor, component
-from dl_techniques.losses.arguments import require_integers, require_one_of
+from dl_techniques.core import Count, Rejection, Tensor, component
+from dl_techniques.losses.arguments import require_one_of
 from dl_techniques.losses.ratio import ratio
 from dl_techniques.metrics.calibration.inputs import NORMS, bin_members
 from dl_techniques.metrics.calibration.streaming import ProbabilityMetric
@@ -66,7 +66,7 @@ class ExpectedCalibrationError(ProbabilityMetric):
 
     def __init__(
         self,
-        bins: int = 15,
+        bins: Count = 15,
         norm: str = "l1",
         right: bool = True,
         from_logits: bool = False,
@@ -74,7 +74,6 @@ class ExpectedCalibrationError(ProbabilityMetric):
         dtype: Any = None,
     ) -> None:
         super().__init__(from_logits=from_logits, name=name, dtype=dtype)
-        require_integers(bins=bins)
         require_one_of(NORMS, norm=norm)
         self.bins = bins
         self.norm = norm
@@ -115,5 +114,4 @@ class ExpectedCalibrationError(ProbabilityMetric):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No bin, an unknown norm."""
-        yield Rejection(cls, {"bins": 0}, "bins")
         yield Rejection(cls, {"norm": "l3"}, "norm")

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from dl_techniques.core import Example, Metric, Rejection, Tensor, TensorSpec
-from dl_techniques.losses.arguments import require_fractions, require_integers, require_one_of
+from dl_techniques.core import Count, Example, Metric, Rejection, Tensor, TensorSpec
+from dl_techniques.losses.arguments import require_fractions, require_one_of
 from dl_techniques.losses.ratio import ratio
 from dl_techniques.losses.targets import align_rows
 
@@ -37,7 +37,7 @@ class OverlapMetric(Metric):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         multilabel: bool = False,
         threshold: float = 0.5,
         include_background: bool = True,
@@ -47,7 +47,6 @@ class OverlapMetric(Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name or self.default_name, dtype=dtype)
-        require_integers(num_classes=num_classes)
         require_fractions(threshold=threshold)
         require_one_of(_AVERAGES, average=average)
         if not include_background and num_classes == 1:
@@ -137,7 +136,6 @@ class OverlapMetric(Metric):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No class, thresholds beyond one, unknown averages."""
-        yield Rejection(cls, {"num_classes": 0}, "num_classes")
         yield Rejection(cls, {"num_classes": 1, "threshold": 2.0}, "threshold")
         yield Rejection(cls, {"num_classes": 2, "average": "mean"}, "average")
         yield Rejection(cls, {"num_classes": 1, "include_background": False}, "include_background")

@@ -9,9 +9,19 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Model, Rejection, Tensor, TensorSpec, component, upcast
+from dl_techniques.core import (
+    Count,
+    Example,
+    Model,
+    NonNegativeNumber,
+    Rejection,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
 from dl_techniques.layers import PrimaryCapsule, RoutingCapsule
-from dl_techniques.layers.arguments import require_integers, require_nonnegative_numbers
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.losses import CapsuleMarginLoss
 
 _TINY = 1e-12
@@ -76,19 +86,17 @@ class CapsNet(Model):
     def __init__(
         self,
         input_shape: Sequence[int] = (28, 28, 1),
-        classes: int = 10,
-        conv_filters: int = 256,
-        kernel_size: int = 9,
+        classes: Count = 10,
+        conv_filters: Count = 256,
+        kernel_size: Count = 9,
         num_primary: int = 32,
         primary_dim: int = 8,
         capsule_dim: int = 16,
         routing_iterations: int = 3,
         decoder_units: Sequence[int] | None = (512, 1024),
-        reconstruction_weight: float = 0.0005,
+        reconstruction_weight: NonNegativeNumber = 0.0005,
         **kwargs: Any,
     ) -> None:
-        require_integers(classes=classes, conv_filters=conv_filters, kernel_size=kernel_size)
-        require_nonnegative_numbers(reconstruction_weight=reconstruction_weight)
         if len(input_shape) != 3 or min(input_shape[:2]) < 2 * kernel_size - 1:
             raise ValueError(
                 f"`input_shape` must be (height, width, channels), at least {2 * kernel_size - 1} "
@@ -182,10 +190,7 @@ class CapsNet(Model):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, images smaller than the kernels."""
-        yield Rejection(cls, {"classes": 0}, "classes")
-        yield Rejection(cls, {"conv_filters": 0}, "conv_filters")
         yield Rejection(cls, {"routing_iterations": 0}, "routing_iterations")
-        yield Rejection(cls, {"reconstruction_weight": -1.0}, "reconstruction_weight")
         yield Rejection(cls, {"decoder_units": (0,)}, "decoder_units")
         yield Rejection(cls, {"input_shape": (12, 28, 1)}, "input_shape")
 

@@ -7,12 +7,19 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Count,
+    Example,
+    Fraction,
+    PositiveNumber,
+    Rejection,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers import UIB, ConvBlock, MobileMQABlock
 from dl_techniques.layers.arguments import (
     require_integers,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.layers.conv.universal_inverted_bottleneck import rounded_to_eights
 from dl_techniques.models.mobilenet_v4.stages import SIZES, Block, parse_stage
@@ -95,17 +102,17 @@ class MobileNetV4(VisionModel):
         include_top: bool = True,
         weights: Any = None,
         input_shape: Sequence[int | None] | None = None,
-        classes: int = 1000,
+        classes: Count = 1000,
         classifier_activation: Any = None,
         pooling: str | None = None,
-        width: float = 1.0,
+        width: PositiveNumber = 1.0,
         stages: Sequence[Sequence[str]] | None = None,
         stem_filters: int | None = None,
-        head_filters: int = 1280,
+        head_filters: Count = 1280,
         activation: Any = None,
         layer_scale_init: float | str | None = "variant",
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
+        dropout: Fraction = 0.0,
+        drop_path: Fraction = 0.0,
         preprocess: Mapping[str, Any] | None = None,
         include_preprocessing: bool = False,
         seed: int | None = None,
@@ -115,9 +122,7 @@ class MobileNetV4(VisionModel):
         given = dict(locals())
         size = self.settings_of(variant)
         stem = size.stem if stem_filters is None else stem_filters
-        require_integers(stem_filters=stem, head_filters=head_filters, classes=classes)
-        require_positive_numbers(width=width)
-        require_shares(dropout=dropout, drop_path=drop_path)
+        require_integers(stem_filters=stem)
         if pooling not in {None, "avg"}:
             raise ValueError(f"`pooling` must be None or 'avg'. Received: pooling={pooling!r}")
         scale = size.layer_scale_init if layer_scale_init == "variant" else layer_scale_init
@@ -179,9 +184,6 @@ class MobileNetV4(VisionModel):
         yield Rejection(cls, {"variant": "enormous"}, "variant")
         yield Rejection(cls, {"stages": [["U(3,3)"]]}, "stages")
         yield Rejection(cls, {"stages": [["X(3)"]]}, "stages")
-        yield Rejection(cls, {"width": 0.0}, "width")
-        yield Rejection(cls, {"head_filters": 0}, "head_filters")
-        yield Rejection(cls, {"dropout": 2.0}, "dropout")
         yield Rejection(cls, {"pooling": "max"}, "pooling")
         yield Rejection(cls, {"layer_scale_init": "large"}, "layer_scale_init")
         yield Rejection(cls, {"input_shape": (32, 32)}, "input_shape")

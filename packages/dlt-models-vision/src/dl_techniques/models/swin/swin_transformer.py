@@ -7,12 +7,18 @@ from typing import Any, ClassVar, NamedTuple
 
 import keras
 
-from dl_techniques.core import Example, Rejection, TensorSpec, component
+from dl_techniques.core import (
+    Count,
+    Example,
+    Fraction,
+    PositiveNumber,
+    Rejection,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers import PatchEmbedding, PatchMerging, SwinTransformerBlock
 from dl_techniques.layers.arguments import (
     require_integers,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.models.vision.graph import (
     classifier,
@@ -118,16 +124,16 @@ class SwinTransformer(VisionModel):
         classes: int = 1000,
         classifier_activation: Any = None,
         pooling: str | None = None,
-        patch_size: int = 4,
-        window_size: int = 7,
+        patch_size: Count = 4,
+        window_size: Count = 7,
         dim: int | None = None,
         depths: Sequence[int] | None = None,
         num_heads: Sequence[int] | None = None,
-        mlp_ratio: float = 4.0,
+        mlp_ratio: PositiveNumber = 4.0,
         qkv_bias: bool = True,
-        norm_epsilon: float = 1e-5,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
+        norm_epsilon: PositiveNumber = 1e-5,
+        dropout: Fraction = 0.0,
+        drop_path: Fraction = 0.0,
         preprocess: Mapping[str, Any] | None = None,
         include_preprocessing: bool = False,
         seed: int | None = None,
@@ -139,9 +145,7 @@ class SwinTransformer(VisionModel):
         first, counts = dim or size.dim, tuple(depths or size.depths)
         heads = tuple(num_heads or size.num_heads)
         require_ends(classes, pooling)
-        require_integers(dim=first, window_size=window_size, patch_size=patch_size)
-        require_positive_numbers(norm_epsilon=norm_epsilon, mlp_ratio=mlp_ratio)
-        require_shares(dropout=dropout, drop_path=drop_path)
+        require_integers(dim=first)
         if len(heads) != len(counts) or not all(n > 0 for n in counts):
             raise ValueError(
                 "`depths` must be positive, and as many as `num_heads`. "
@@ -226,6 +230,4 @@ class SwinTransformer(VisionModel):
         yield Rejection(cls, {"variant": "enormous"}, "variant")
         yield Rejection(cls, {"depths": (1, 1)}, "depths")
         yield Rejection(cls, {"dim": 8}, "num_heads")
-        yield Rejection(cls, {"window_size": 0}, "window_size")
-        yield Rejection(cls, {"drop_path": 2.0}, "drop_path")
         yield Rejection(cls, {"input_shape": (32, 32)}, "input_shape")

@@ -9,13 +9,22 @@ import keras
 import numpy as np
 from keras import ops
 
-from dl_techniques.core import Example, Model, Rejection, Tensor, TensorSpec, component, upcast
+from dl_techniques.core import (
+    Count,
+    Example,
+    Model,
+    NonNegativeNumber,
+    PositiveNumber,
+    Rejection,
+    Tensor,
+    TensorSpec,
+    component,
+    upcast,
+)
 from dl_techniques.layers import Sampling
 from dl_techniques.layers.arguments import (
     require_integers,
-    require_nonnegative_numbers,
     require_one_of,
-    require_positive_numbers,
 )
 
 _LOWEST, _HIGHEST = -30.0, 20.0
@@ -81,24 +90,21 @@ class VAE(Model):
     def __init__(
         self,
         input_shape: Sequence[int] = (28, 28, 1),
-        latent_dim: int = 16,
+        latent_dim: Count = 16,
         filters: Sequence[int] = (32, 64),
         hidden_dim: int | None = 256,
         activation: Any = "relu",
         likelihood: str = "bernoulli",
-        variance: float = 1.0,
-        beta: float = 1.0,
+        variance: PositiveNumber = 1.0,
+        beta: NonNegativeNumber = 1.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        require_integers(latent_dim=latent_dim)
         for count in filters:
             require_integers(filters=count)
         if hidden_dim is not None:
             require_integers(hidden_dim=hidden_dim)
         require_one_of(("bernoulli", "gaussian"), likelihood=likelihood)
-        require_positive_numbers(variance=variance)
-        require_nonnegative_numbers(beta=beta)
         step = 2 ** len(filters)
         if len(input_shape) != 3 or any(n < 1 or n % step for n in input_shape[:2]):
             raise ValueError(
@@ -219,11 +225,8 @@ class VAE(Model):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, an unknown likelihood, images that do not divide."""
-        yield Rejection(cls, {"latent_dim": 0}, "latent_dim")
         yield Rejection(cls, {"filters": (0,)}, "filters")
         yield Rejection(cls, {"likelihood": "poisson"}, "likelihood")
-        yield Rejection(cls, {"variance": 0.0}, "variance")
-        yield Rejection(cls, {"beta": -1.0}, "beta")
         yield Rejection(cls, {"input_shape": (30, 28, 1)}, "input_shape")
 
 

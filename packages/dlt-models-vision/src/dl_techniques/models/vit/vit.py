@@ -8,7 +8,16 @@ from typing import Any, ClassVar, NamedTuple
 
 import keras
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.core import (
+    Count,
+    Example,
+    Fraction,
+    PositiveNumber,
+    Rejection,
+    Tensor,
+    TensorSpec,
+    component,
+)
 from dl_techniques.layers import (
     ClassToken,
     PatchEmbedding,
@@ -19,8 +28,6 @@ from dl_techniques.layers.arguments import (
     require_integers,
     require_one_of,
     require_pair,
-    require_positive_numbers,
-    require_shares,
 )
 from dl_techniques.models.vision.graph import (
     classifier,
@@ -133,21 +140,21 @@ class ViT(VisionModel):
         include_top: bool = True,
         weights: Any = None,
         input_shape: Sequence[int] | None = None,
-        classes: int = 1000,
+        classes: Count = 1000,
         classifier_activation: Any = None,
         pooling: str | None = "token",
         patch_size: int | Sequence[int] | None = None,
         dim: int | None = None,
         depth: int | None = None,
         num_heads: int | None = None,
-        mlp_ratio: float = 4.0,
+        mlp_ratio: PositiveNumber = 4.0,
         qkv_bias: bool = True,
         layer_scale_init: float | None = None,
-        norm_epsilon: float = 1e-6,
+        norm_epsilon: PositiveNumber = 1e-6,
         num_registers: int = 0,
         interpolation: str = "bicubic_antialias",
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
+        dropout: Fraction = 0.0,
+        drop_path: Fraction = 0.0,
         preprocess: Mapping[str, Any] | None = None,
         include_preprocessing: bool = False,
         seed: int | None = None,
@@ -160,10 +167,8 @@ class ViT(VisionModel):
         width = size.dim if dim is None else dim
         blocks = size.depth if depth is None else depth
         heads = size.num_heads if num_heads is None else num_heads
-        require_integers(dim=width, depth=blocks, num_heads=heads, classes=classes)
+        require_integers(dim=width, depth=blocks, num_heads=heads)
         require_integers(0, num_registers=num_registers)
-        require_positive_numbers(mlp_ratio=mlp_ratio, norm_epsilon=norm_epsilon)
-        require_shares(dropout=dropout, drop_path=drop_path)
         if pooling is not None or include_top:
             require_one_of(POOLINGS, pooling=pooling)
         if width % heads:
@@ -274,7 +279,6 @@ class ViT(VisionModel):
         yield Rejection(cls, {"variant": "tiny", "depth": 0}, "depth")
         yield Rejection(cls, {"variant": "tiny", "pooling": "max"}, "pooling")
         yield Rejection(cls, {"variant": "tiny", "pooling": None}, "pooling")
-        yield Rejection(cls, {"variant": "tiny", "drop_path": 2.0}, "drop_path")
         yield Rejection(cls, {"variant": "tiny", "input_shape": (30, 32, 3)}, "input_shape")
         yield Rejection(cls, {"variant": "tiny", "input_shape": (32, 32)}, "input_shape")
         yield Rejection(cls, {"variant": "tiny", "weights": 3}, "weights")

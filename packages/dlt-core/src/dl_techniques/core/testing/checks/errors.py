@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 
+from dl_techniques.core.contract.bounds import bounds_of
 from dl_techniques.core.contract.example import Rejection
 from dl_techniques.core.testing.check import ANY, NotApplicable, check, require
 from dl_techniques.core.testing.subject import Subject, difference
@@ -13,12 +14,21 @@ from dl_techniques.core.testing.subject import Subject, difference
 
 @check(kinds=ANY)
 def rejections(subject: Subject) -> None:
-    """Each declared wrong argument raises a ValueError or TypeError that names it."""
+    """Each argument beyond its bound, or declared as wrong, raises an error that names it.
+
+    The error is a ValueError or TypeError.
+    """
     declared = list(getattr(subject.cls, "rejections", tuple)())
-    if not declared:
-        raise NotApplicable("it declares no rejections")
+    bounds = bounds_of(subject.cls) if subject.is_class else {}
+    if not declared and not bounds:
+        raise NotApplicable("it declares no bounds and no rejections")
     subject.require_first()
-    for rejection in declared:
+    config = {**subject.example.config, **subject.parts()}
+    derived = [
+        Rejection(subject.cls, {**config, name: bound.beyond}, name)
+        for name, bound in bounds.items()
+    ]
+    for rejection in [*derived, *declared]:
         _require_refusal(rejection)
 
 
