@@ -23,6 +23,7 @@ _NAMES = {
         "Fraction",
         "NonNegativeNumber",
         "PositiveNumber",
+        "Whole",
         "at_least",
         "is_number",
         "require_bound",

@@ -15,6 +15,7 @@ from dl_techniques.core.contract.bounds import Count as Count
 from dl_techniques.core.contract.bounds import Fraction as Fraction
 from dl_techniques.core.contract.bounds import NonNegativeNumber as NonNegativeNumber
 from dl_techniques.core.contract.bounds import PositiveNumber as PositiveNumber
+from dl_techniques.core.contract.bounds import Whole as Whole
 from dl_techniques.core.contract.bounds import at_least as at_least
 from dl_techniques.core.contract.bounds import is_number as is_number
 from dl_techniques.core.contract.bounds import require_bound as require_bound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -20,7 +20,6 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.same_shape import SameShape
 
 
@@ -75,14 +74,13 @@ class LayerScale(SameShape):
 
     def __init__(
         self,
-        multiplier_type: str = "CHANNEL",
+        multiplier_type: Literal["CHANNEL", "GLOBAL"] = "CHANNEL",
         initializer: InitializerLike | None = None,
         regularizer: RegularizerLike | None = None,
         constraint: ConstraintLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_one_of(("CHANNEL", "GLOBAL"), multiplier_type=multiplier_type)
         self.multiplier_type = multiplier_type
         self.initializer = (
             keras.initializers.Constant(1e-5)
@@ -125,5 +123,4 @@ class LayerScale(SameShape):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """An unknown type, unknown channels."""
-        yield Rejection(cls, {"multiplier_type": "ROW"}, "multiplier_type")
         yield Rejection(cls, {}, "input_shape", build=(2, None))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from keras import ops
 
-from dl_techniques.core import Example, PositiveNumber, Rejection, Tensor, TensorSpec, component
+from dl_techniques.core import Example, PositiveNumber, Tensor, TensorSpec, component
 from dl_techniques.regularizers.preference import Preference
 
 
@@ -45,7 +46,10 @@ class BinaryPreferenceRegularizer(Preference):
     """
 
     def __init__(
-        self, multiplier: float = 1.0, scale: PositiveNumber = 1.0, reduction: str = "mean"
+        self,
+        multiplier: float = 1.0,
+        scale: PositiveNumber = 1.0,
+        reduction: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__(multiplier, reduction)
         self.scale = scale
@@ -61,8 +65,3 @@ class BinaryPreferenceRegularizer(Preference):
         yield Example(cls, inputs=TensorSpec((6, 4)))
         config = {"multiplier": 0.1, "scale": 2.0, "reduction": "sum"}
         yield Example(cls, config, TensorSpec((3, 3, 2, 4)), name="kernel")
-
-    @classmethod
-    def rejections(cls) -> Iterator[Rejection]:
-        """A negative multiplier, an empty scale, an unknown reduction."""
-        yield Rejection(cls, {"reduction": "max"}, "reduction")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from keras import ops
 
@@ -18,9 +19,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
     upcast,
-)
-from dl_techniques.layers.arguments import (
-    require_one_of,
 )
 from dl_techniques.layers.norms.axes import checked_axis, positive_axes
 
@@ -70,10 +68,9 @@ class EntropyRegularizer(Regularizer):
         target_entropy: Fraction = 0.8,
         axis: int | Sequence[int] = -1,
         epsilon: PositiveNumber = 1e-7,
-        normalization: str = "softmax",
+        normalization: Literal["softmax", "abs"] = "softmax",
         temperature: PositiveNumber = 1.0,
     ) -> None:
-        require_one_of(("softmax", "abs"), normalization=normalization)
         self.strength = strength
         self.target_entropy = target_entropy
         self.axis = checked_axis(axis)
@@ -118,4 +115,3 @@ class EntropyRegularizer(Regularizer):
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, an unknown normalization."""
         yield Rejection(cls, {"axis": ()}, "axis")
-        yield Rejection(cls, {"normalization": "l2"}, "normalization")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from keras import ops
 
 from dl_techniques.core import NonNegativeNumber, Regularizer, Tensor, upcast
-from dl_techniques.layers.arguments import require_one_of
 
 
 class Preference(Regularizer):
@@ -18,8 +17,9 @@ class Preference(Regularizer):
         reduction: `"mean"` or `"sum"`.
     """
 
-    def __init__(self, multiplier: NonNegativeNumber = 1.0, reduction: str = "mean") -> None:
-        require_one_of(("mean", "sum"), reduction=reduction)
+    def __init__(
+        self, multiplier: NonNegativeNumber = 1.0, reduction: Literal["mean", "sum"] = "mean"
+    ) -> None:
         self.multiplier = multiplier
         self.reduction = reduction
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from keras import ops
 
@@ -14,7 +15,6 @@ from dl_techniques.core import (
     Tensor,
     TensorSpec,
 )
-from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.regularizers.matrix import as_matrix
 
 
@@ -34,9 +34,8 @@ class SoftGram(Regularizer):
         factor: NonNegativeNumber = 0.01,
         l1: NonNegativeNumber = 0.0,
         l2: NonNegativeNumber = 0.0,
-        mode: str = "columns",
+        mode: Literal["columns", "auto"] = "columns",
     ) -> None:
-        require_one_of(("columns", "auto"), mode=mode)
         self.factor = factor
         self.l1 = l1
         self.l2 = l2
@@ -71,4 +70,3 @@ class SoftGram(Regularizer):
     def rejections(cls) -> Iterator[Rejection]:
         """Negative weights, an unknown mode."""
         yield Rejection(cls, {"l1": float("nan")}, "l1")
-        yield Rejection(cls, {"mode": "rows"}, "mode")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from keras import ops
@@ -13,13 +14,9 @@ from dl_techniques.core import (
     NonNegativeNumber,
     PositiveNumber,
     Regularizer,
-    Rejection,
     Tensor,
     TensorSpec,
     component,
-)
-from dl_techniques.layers.arguments import (
-    require_one_of,
 )
 from dl_techniques.regularizers.matrix import as_matrix
 
@@ -72,9 +69,8 @@ class SRIPRegularizer(Regularizer):
         factor: NonNegativeNumber = 0.1,
         power_iterations: Count = 3,
         epsilon: PositiveNumber = 1e-12,
-        mode: str = "columns",
+        mode: Literal["columns", "auto"] = "columns",
     ) -> None:
-        require_one_of(("columns", "auto"), mode=mode)
         self.factor = factor
         self.power_iterations = power_iterations
         self.epsilon = epsilon
@@ -111,11 +107,6 @@ class SRIPRegularizer(Regularizer):
         yield Example(cls, inputs=TensorSpec((6, 4)))
         yield Example(cls, {"factor": 1.0, "power_iterations": 1}, TensorSpec((3, 5)), name="wide")
         yield Example(cls, {"mode": "auto"}, TensorSpec((2, 2, 1, 7)), name="kernel")
-
-    @classmethod
-    def rejections(cls) -> Iterator[Rejection]:
-        """Numbers out of range, an unknown mode."""
-        yield Rejection(cls, {"mode": "rows"}, "mode")
 
 
 def _deviation(w: Tensor, v: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
+from dl_techniques.core import Example, Tensor, TensorSpec, component
 from dl_techniques.regularizers.preference import Preference
 
 
@@ -54,8 +54,3 @@ class TriStatePreferenceRegularizer(Preference):
         yield Example(cls, inputs=TensorSpec((6, 4)))
         config = {"multiplier": 0.1, "reduction": "sum"}
         yield Example(cls, config, TensorSpec((3, 3, 2, 4)), name="kernel")
-
-    @classmethod
-    def rejections(cls) -> Iterator[Rejection]:
-        """A negative multiplier, an unknown reduction."""
-        yield Rejection(cls, {"reduction": "max"}, "reduction")

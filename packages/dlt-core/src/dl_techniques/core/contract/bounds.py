@@ -1,8 +1,9 @@
 """Bounds of arguments, which stand beside their types and are checked before a constructor runs.
 
-    def __init__(self, units: Count, dropout: Fraction = 0.0, **kwargs): ...
+    def __init__(self, units: Count, mode: Literal["max", "mean"] = "max", **kwargs): ...
 
-The conformance kit tries a value beyond each bound, so that no component has to declare it.
+A `Literal` is a bound as well; `Count | None` also lets None pass. The conformance kit tries a
+value beyond each bound, so that no component has to declare it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import inspect
 import math
 import sys
+import types
 import typing
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def is_number(value: Any) -> bool:
 
 Count: TypeAlias = Annotated[int, at_least(1)]
 """An integer of at least 1."""
+Whole: TypeAlias = Annotated[int, at_least(0)]
+"""An integer of at least 0."""
 Fraction: TypeAlias = Annotated[
     float, Bound("a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1, 1.5)
 ]
@@ -159,12 +163,34 @@ def _owner(cls: type) -> type:
 
 
 def _bound_in(annotation: Any, module: str) -> Bound | None:
+    """The bound that an annotation states: its own, or the words of a `Literal`."""
     if isinstance(annotation, str):
         try:
             annotation = eval(annotation, vars(sys.modules[module]))  # noqa: S307  # source code
         except Exception:  # a name that only type checkers know
             return None
-    metadata = getattr(annotation, "__metadata__", ())
-    if typing.get_origin(annotation) is not Annotated:
-        return None
-    return next((item for item in metadata if isinstance(item, Bound)), None)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return next((item for item in arguments[1:] if isinstance(item, Bound)), None)
+    if origin is Literal:
+        return _word_of(arguments)
+    if origin in {typing.Union, types.UnionType} and len(arguments) == 2:
+        *rest, last = arguments
+        if last is types.NoneType:
+            bound = _bound_in(rest[0], module)
+            return None if bound is None else _optional(bound)
+    return None
+
+
+def _word_of(words: tuple[Any, ...]) -> Bound:
+    def holds(value: Any) -> bool:
+        return any(type(value) is type(word) and value == word for word in words)
+
+    return Bound(f"one of {', '.join(map(repr, words))}", holds, "no such word")
+
+
+def _optional(bound: Bound) -> Bound:
+    def holds(value: Any) -> bool:
+        return value is None or bound.holds(value)
+
+    return Bound(f"{bound.text}, or None", holds, bound.beyond)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -16,10 +16,10 @@ from dl_techniques.core import (
     Shape,
     Tensor,
     TensorSpec,
+    Whole,
     component,
     is_number,
 )
-from dl_techniques.layers.arguments import require_integers, require_one_of
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import AttentionLayer
 from dl_techniques.layers.embedding.rotary_position_embedding import RotaryPositionEmbedding
@@ -102,26 +102,20 @@ class DifferentialAttention(AttentionLayer):
     def __init__(
         self,
         num_heads: int,
-        head_dim: int | None = None,
-        num_kv_heads: int | None = None,
-        layer_index: int = 0,
+        head_dim: Count | None = None,
+        num_kv_heads: Count | None = None,
+        layer_index: Whole = 0,
         lambda_init: float | None = None,
         rope_theta: float | None = None,
-        rope_layout: str = "interleaved",
+        rope_layout: Literal["interleaved", "half"] = "interleaved",
         max_seq_len: Count = 2048,
         subln_scale: bool = True,
-        pairing: str = "adjacent",
+        pairing: Literal["adjacent", "split"] = "adjacent",
         dropout: float = 0.0,
         use_bias: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, dropout=dropout, use_bias=use_bias, **kwargs)
-        require_integers(0, layer_index=layer_index)
-        require_one_of(("adjacent", "split"), pairing=pairing)
-        if head_dim is not None:
-            require_integers(head_dim=head_dim)
-        if num_kv_heads is not None:
-            require_integers(num_kv_heads=num_kv_heads)
         if num_heads % (num_kv_heads or num_heads):
             raise ValueError(
                 "`num_kv_heads` must divide `num_heads`. "
@@ -259,7 +253,5 @@ class DifferentialAttention(AttentionLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Heads and features that do not divide, unknown words."""
         yield Rejection(cls, {"num_heads": 4, "num_kv_heads": 3}, "num_kv_heads")
-        yield Rejection(cls, {"num_heads": 2, "layer_index": -1}, "layer_index")
         yield Rejection(cls, {"num_heads": 2, "lambda_init": "big"}, "lambda_init")
-        yield Rejection(cls, {"num_heads": 2, "pairing": "random"}, "pairing")
         yield Rejection(cls, {"num_heads": 2}, "num_heads", build=(None, 5, 10))

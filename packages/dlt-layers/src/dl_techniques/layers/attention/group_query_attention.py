@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from dl_techniques.core import Count, Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import all_of, attend
 from dl_techniques.layers.attention.attention_layer import (
     AttentionLayer,
@@ -107,12 +106,12 @@ class GroupQueryAttention(AttentionLayer):
         self,
         num_heads: int,
         num_kv_heads: Count,
-        head_dim: int | None = None,
+        head_dim: Count | None = None,
         rope_theta: float | None = None,
         rope_percentage: float = 1.0,
-        rope_layout: str = "interleaved",
+        rope_layout: Literal["interleaved", "half"] = "interleaved",
         max_seq_len: Count = 2048,
-        sliding_window: int | None = None,
+        sliding_window: Count | None = None,
         qk_norm: bool = False,
         dropout: float = 0.0,
         use_bias: bool = False,
@@ -120,10 +119,6 @@ class GroupQueryAttention(AttentionLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, dropout=dropout, use_bias=use_bias, **kwargs)
-        if head_dim is not None:
-            require_integers(head_dim=head_dim)
-        if sliding_window is not None:
-            require_integers(sliding_window=sliding_window)
         if num_heads % num_kv_heads:
             raise ValueError(
                 "`num_kv_heads` must divide `num_heads`. "
@@ -343,8 +338,6 @@ class GroupQueryAttention(AttentionLayer):
         """Heads that do not divide, invalid rates and windows."""
         good = {"num_heads": 4, "num_kv_heads": 2}
         yield Rejection(cls, {"num_heads": 4, "num_kv_heads": 3}, "num_kv_heads")
-        yield Rejection(cls, {**good, "sliding_window": 0}, "sliding_window")
-        yield Rejection(cls, {**good, "head_dim": -2}, "head_dim")
         yield Rejection(cls, {**good, "rope_theta": 10.0, "rope_layout": "quarter"}, "layout")
         yield Rejection(cls, good, "num_heads", build=(None, 5, 10))
 

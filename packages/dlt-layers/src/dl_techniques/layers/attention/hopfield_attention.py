@@ -15,10 +15,11 @@ from dl_techniques.core import (
     Shape,
     Tensor,
     TensorSpec,
+    Whole,
     component,
     is_number,
 )
-from dl_techniques.layers.arguments import require_integers, require_positive_numbers
+from dl_techniques.layers.arguments import require_positive_numbers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import AttentionLayer, split_heads
 
@@ -94,8 +95,8 @@ class HopfieldAttention(AttentionLayer):
         self,
         num_heads: int,
         key_dim: Count,
-        value_dim: int | None = None,
-        update_steps_max: int = 0,
+        value_dim: Count | None = None,
+        update_steps_max: Whole = 0,
         update_steps_eps: float = 1e-4,
         beta: float | str | None = None,
         normalize_patterns: bool = True,
@@ -104,9 +105,6 @@ class HopfieldAttention(AttentionLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, dropout=dropout, use_bias=use_bias, **kwargs)
-        require_integers(0, update_steps_max=update_steps_max)
-        if value_dim is not None:
-            require_integers(value_dim=value_dim)
         if not is_number(update_steps_eps) or update_steps_eps < 0:
             raise ValueError(
                 "`update_steps_eps` must not be negative. "
@@ -199,7 +197,6 @@ class HopfieldAttention(AttentionLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid steps and temperatures."""
         good = {"num_heads": 2, "key_dim": 4}
-        yield Rejection(cls, {**good, "update_steps_max": -1}, "update_steps_max")
         yield Rejection(cls, {**good, "update_steps_eps": -1.0}, "update_steps_eps")
         yield Rejection(cls, {**good, "beta": 0.0}, "beta")
         yield Rejection(cls, {**good, "beta": "cold"}, "beta")

@@ -20,7 +20,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
@@ -90,7 +89,7 @@ class MobileMQA(ChannelsLastLayer):
         num_heads: Count,
         key_dim: Count = 64,
         value_dim: Count = 64,
-        filters: int | None = None,
+        filters: Count | None = None,
         kv_strides: Count = 1,
         query_strides: Count = 1,
         dw_kernel_size: Count = 3,
@@ -103,8 +102,6 @@ class MobileMQA(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if filters is not None:
-            require_integers(filters=filters)
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.value_dim = value_dim
@@ -215,7 +212,6 @@ class MobileMQA(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Sizes that are invalid or do not divide, an unknown norm."""
-        yield Rejection(cls, {"num_heads": 2, "filters": 0}, "filters")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such", "kv_strides": 2}, "norm")
         yield Rejection(
             cls, {"num_heads": 2, "query_strides": 2}, "query_strides", build=(None, 5, 4, 8)

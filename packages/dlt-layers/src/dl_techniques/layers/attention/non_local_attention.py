@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     RegularizerLike,
@@ -20,7 +21,7 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers, require_one_of
+from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.attention.attend import all_of, attend
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part, dense_part, fresh_initializer
@@ -92,7 +93,7 @@ class NonLocalAttention(SameShape):
 
     def __init__(
         self,
-        intermediate_dim: int | None = None,
+        intermediate_dim: Count | None = None,
         mode: str = "embedded_gaussian",
         sub_sample: bool = False,
         norm: Any = "batch",
@@ -105,8 +106,6 @@ class NonLocalAttention(SameShape):
     ) -> None:
         super().__init__(**kwargs)
         require_one_of(MODES, mode=mode)
-        if intermediate_dim is not None:
-            require_integers(intermediate_dim=intermediate_dim)
         self.intermediate_dim = intermediate_dim
         self.mode = mode
         self.sub_sample = sub_sample
@@ -217,7 +216,6 @@ class NonLocalAttention(SameShape):
     def rejections(cls) -> Iterator[Rejection]:
         """An unknown mode, an invalid width, another rank."""
         yield Rejection(cls, {"mode": "cosine"}, "mode")
-        yield Rejection(cls, {"intermediate_dim": 0}, "intermediate_dim")
         yield Rejection(cls, {"norm": "no_such"}, "norm")
         yield Rejection(cls, {}, "input_shape", build=(None, 8))
 

@@ -14,6 +14,7 @@ from dl_techniques.core import (
     Example,
     Fraction,
     InitializerLike,
+    PositiveNumber,
     RegularizerLike,
     Rejection,
     Shape,
@@ -22,9 +23,7 @@ from dl_techniques.core import (
     component,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_pair,
-    require_positive_numbers,
 )
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.attention.attention_layer import merge_heads, split_heads
@@ -93,9 +92,9 @@ class WindowAttention(SameShape):
         self,
         window_size: int | Sequence[int],
         num_heads: Count,
-        head_dim: int | None = None,
+        head_dim: Count | None = None,
         qkv_bias: bool = True,
-        qk_scale: float | None = None,
+        qk_scale: PositiveNumber | None = None,
         attention_dropout: Fraction = 0.0,
         projection_dropout: Fraction = 0.0,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -107,10 +106,6 @@ class WindowAttention(SameShape):
         super().__init__(**kwargs)
         self._window = require_pair(window_size=window_size)
         self.window_size = window_size if isinstance(window_size, int) else tuple(window_size)
-        if head_dim is not None:
-            require_integers(head_dim=head_dim)
-        if qk_scale is not None:
-            require_positive_numbers(qk_scale=qk_scale)
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.qkv_bias = qkv_bias

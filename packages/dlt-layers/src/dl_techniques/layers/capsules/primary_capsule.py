@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -23,7 +23,6 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers.arguments import (
-    require_one_of,
     require_pair,
 )
 from dl_techniques.layers.capsules.squash import squash
@@ -89,7 +88,7 @@ class PrimaryCapsule(ChannelsLastLayer):
         dim_capsules: Count,
         kernel_size: int | Sequence[int] = 9,
         strides: int | Sequence[int] = 2,
-        padding: str = "valid",
+        padding: Literal["valid", "same"] = "valid",
         use_bias: bool = True,
         epsilon: PositiveNumber = 1e-7,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -102,7 +101,6 @@ class PrimaryCapsule(ChannelsLastLayer):
     ) -> None:
         super().__init__(**kwargs)
         sides, steps = require_pair(kernel_size=kernel_size), require_pair(strides=strides)
-        require_one_of(("valid", "same"), padding=padding)
         self.num_capsules = num_capsules
         self.dim_capsules = dim_capsules
         self.kernel_size = kernel_size if isinstance(kernel_size, int) else tuple(kernel_size)
@@ -177,7 +175,6 @@ class PrimaryCapsule(ChannelsLastLayer):
         good = {"num_capsules": 2, "dim_capsules": 3}
         yield Rejection(cls, {**good, "kernel_size": (3, 3, 3)}, "kernel_size")
         yield Rejection(cls, {**good, "strides": 0}, "strides")
-        yield Rejection(cls, {**good, "padding": "causal"}, "padding")
         yield Rejection(cls, good, "kernel_size", build=(2, 12, 8, 3))
         yield Rejection(cls, good, "input_shape", build=(2, 12, 4))
         yield Rejection(cls, {**good, "data_format": "channels_first"}, "data_format")

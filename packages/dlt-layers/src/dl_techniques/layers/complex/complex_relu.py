@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -20,7 +20,6 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.complex.complex_layer import ComplexLayer, Parts, part_shape
 from dl_techniques.layers.parts import features_of
 
@@ -81,7 +80,7 @@ class ComplexReLU(ComplexLayer):
 
     def __init__(
         self,
-        mode: str = "crelu",
+        mode: Literal["crelu", "modrelu", "zrelu"] = "crelu",
         bias_initializer: InitializerLike = "zeros",
         bias_regularizer: RegularizerLike | None = None,
         bias_constraint: ConstraintLike | None = None,
@@ -89,7 +88,6 @@ class ComplexReLU(ComplexLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_one_of(("crelu", "modrelu", "zrelu"), mode=mode)
         self.mode = mode
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
@@ -137,5 +135,4 @@ class ComplexReLU(ComplexLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """An unknown mode, a useless epsilon, unknown channels."""
-        yield Rejection(cls, {"mode": "relu"}, "mode")
         yield Rejection(cls, {"mode": "modrelu"}, "input_shape", build=(2, None))

@@ -18,9 +18,6 @@ from dl_techniques.core import (
     Tensor,
     resolve,
 )
-from dl_techniques.layers.arguments import (
-    require_integers,
-)
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of, strided
 from dl_techniques.layers.conv.depthwise import DepthwiseConvolution
 from dl_techniques.layers.parts import build_part, call_part, fresh_initializer
@@ -52,7 +49,7 @@ class ConvNeXtBlock(ChannelsLastLayer):
 
     def __init__(
         self,
-        filters: int | None = None,
+        filters: Count | None = None,
         kernel_size: Count = 7,
         expansion: Count = 4,
         *,
@@ -68,8 +65,6 @@ class ConvNeXtBlock(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if filters is not None:
-            require_integers(filters=filters)
         if kernel_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` must be odd, so that the padding is symmetric. "

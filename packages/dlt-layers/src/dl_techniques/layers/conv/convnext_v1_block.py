@@ -104,7 +104,6 @@ class ConvNeXtV1Block(ConvNeXtBlock):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers."""
-        yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
         yield Rejection(cls, {"layer_scale_init": "small"}, "layer_scale_init")
         yield Rejection(cls, {}, "input_shape", build=(2, 5, 4))

@@ -81,7 +81,6 @@ class ConvNeXtV2Block(ConvNeXtBlock):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers."""
-        yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"kernel_size": 4}, "kernel_size")
         yield Rejection(cls, {}, "input_shape", build=(2, 5, 4))
         yield Rejection(cls, {"data_format": "channels_first"}, "data_format")

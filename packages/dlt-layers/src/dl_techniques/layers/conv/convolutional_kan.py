@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -23,7 +23,7 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import require_one_of, require_pair
+from dl_techniques.layers.arguments import require_pair
 from dl_techniques.layers.b_spline import b_spline_bases, require_grid
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
@@ -99,7 +99,7 @@ class ConvolutionalKAN(ChannelsLastLayer):
         filters: Count,
         kernel_size: int | tuple[int, int],
         strides: int = 1,
-        padding: str = "valid",
+        padding: Literal["valid", "same"] = "valid",
         dilation_rate: int = 1,
         groups: Count = 1,
         grid_size: int = 5,
@@ -117,7 +117,6 @@ class ConvolutionalKAN(ChannelsLastLayer):
         super().__init__(**kwargs)
         sizes = require_pair(kernel_size=kernel_size)
         require_strides_or_dilation(strides, dilation_rate)
-        require_one_of(("valid", "same"), padding=padding)
         if filters % groups:
             raise ValueError(
                 f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
@@ -248,7 +247,6 @@ class ConvolutionalKAN(ChannelsLastLayer):
         plain = {"filters": 4, "kernel_size": 3}
         yield Rejection(cls, {"filters": 4, "kernel_size": (3, 3, 3)}, "kernel_size")
         yield Rejection(cls, {**plain, "strides": 2, "dilation_rate": 2}, "strides")
-        yield Rejection(cls, {**plain, "padding": "causal"}, "padding")
         yield Rejection(cls, {**plain, "spline_order": 0}, "spline_order")
         yield Rejection(cls, {**plain, "grid_range": (1.0, 1.0)}, "grid_range")
         yield Rejection(cls, {**plain, "groups": 3}, "groups")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -20,7 +20,7 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_one_of, require_pair
+from dl_techniques.layers.arguments import require_pair
 from dl_techniques.layers.conv.channels_last import (
     ChannelsLastLayer,
     channels_of,
@@ -228,7 +228,7 @@ class DepthwiseConvolution(ChannelsLastLayer):
         kernel_size: int | tuple[int, int],
         strides: int = 1,
         dilation_rate: int = 1,
-        padding: str = "symmetric",
+        padding: Literal["symmetric", "valid", "same"] = "symmetric",
         use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
@@ -240,7 +240,6 @@ class DepthwiseConvolution(ChannelsLastLayer):
         super().__init__(**kwargs)
         sizes = require_pair(kernel_size=kernel_size)
         require_strides_or_dilation(strides, dilation_rate)
-        require_one_of(("symmetric", "valid", "same"), padding=padding)
         self.kernel_size = sizes
         self.strides = strides
         self.dilation_rate = dilation_rate
@@ -335,6 +334,5 @@ class DepthwiseConvolution(ChannelsLastLayer):
         yield Rejection(cls, {"kernel_size": (3, 3, 3)}, "kernel_size")
         yield Rejection(cls, {"kernel_size": 3, "strides": 0}, "strides")
         yield Rejection(cls, {"kernel_size": 3, "strides": 2, "dilation_rate": 2}, "strides")
-        yield Rejection(cls, {"kernel_size": 3, "padding": "full"}, "padding")
         yield Rejection(cls, {"kernel_size": 3}, "input_shape", build=(2, 6, 3))
         yield Rejection(cls, {"kernel_size": 3, "data_format": "channels_first"}, "data_format")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 
@@ -24,8 +24,6 @@ from dl_techniques.core import (
 )
 from dl_techniques.layers.arguments import (
     require_integers,
-    require_one_of,
-    require_positive_numbers,
 )
 from dl_techniques.layers.conv.channels_last import (
     BATCH_NORMALIZED,
@@ -108,7 +106,7 @@ class UIB(ChannelsLastLayer):
     def __init__(
         self,
         filters: Count,
-        expansion_ratio: float | None = 4.0,
+        expansion_ratio: PositiveNumber | None = 4.0,
         start_dw_kernel_size: int | None = 0,
         middle_dw_kernel_size: int | None = 3,
         strides: Count = 1,
@@ -121,13 +119,10 @@ class UIB(ChannelsLastLayer):
         kernel_initializer: InitializerLike = "he_normal",
         kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
-        padding: str = "symmetric",
+        padding: Literal["symmetric", "same"] = "symmetric",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if expansion_ratio is not None:
-            require_positive_numbers(expansion_ratio=expansion_ratio)
-        require_one_of(("symmetric", "same"), padding=padding)
         start, middle = start_dw_kernel_size or 0, middle_dw_kernel_size or 0
         for name, size in (("start", start), ("middle", middle)):
             require_integers(0, **{f"{name}_dw_kernel_size": size})
@@ -279,12 +274,10 @@ class UIB(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, strides that nothing makes."""
-        yield Rejection(cls, {"filters": 4, "expansion_ratio": 0}, "expansion_ratio")
         yield Rejection(cls, {"filters": 4, "start_dw_kernel_size": 2}, "start_dw_kernel_size")
         yield Rejection(cls, {"filters": 4, "middle_dw_kernel_size": -3}, "middle_dw_kernel_size")
         bare = {"filters": 4, "middle_dw_kernel_size": 0, "strides": 2}
         yield Rejection(cls, bare, "strides")
-        yield Rejection(cls, {"filters": 4, "padding": "valid"}, "padding")
         yield Rejection(cls, {"filters": 4}, "input_shape", build=(2, 4))
         yield Rejection(cls, {"filters": 4, "data_format": "channels_first"}, "data_format")
 

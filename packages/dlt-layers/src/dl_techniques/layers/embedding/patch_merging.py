@@ -8,8 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dl_techniques.core import Example, Rejection, Shape, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.core import Count, Example, Rejection, Shape, Tensor, TensorSpec, component
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of, strided
 from dl_techniques.layers.norm_choice import choose_norm
 from dl_techniques.layers.parts import build_part, call_part
@@ -62,7 +61,7 @@ class PatchMerging(ChannelsLastLayer):
 
     def __init__(
         self,
-        filters: int | None = None,
+        filters: Count | None = None,
         norm: Any = "layer",
         norm_epsilon: float = 1e-5,
         use_bias: bool = False,
@@ -71,8 +70,6 @@ class PatchMerging(ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if filters is not None:
-            require_integers(filters=filters)
         self.filters = filters
         self.norm = norm
         self.norm_epsilon = norm_epsilon
@@ -123,6 +120,5 @@ class PatchMerging(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No channels, an unknown norm, no map."""
-        yield Rejection(cls, {"filters": 0}, "filters")
         yield Rejection(cls, {"norm": "no_such"}, "norm")
         yield Rejection(cls, {}, "input_shape", build=(2, 4, 3))

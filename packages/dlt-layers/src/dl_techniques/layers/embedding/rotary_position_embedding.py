@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from keras import ops
@@ -20,7 +20,7 @@ from dl_techniques.core import (
     is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers, require_one_of
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.same_shape import SameShape
 
 
@@ -92,14 +92,13 @@ class RotaryPositionEmbedding(SameShape):
         max_seq_len: Count = 2048,
         rope_theta: PositiveNumber = 10000.0,
         rope_percentage: float = 1.0,
-        layout: str = "interleaved",
+        layout: Literal["interleaved", "half"] = "interleaved",
         seq_axis: Count = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if head_dim is not None:
             require_integers(2, head_dim=head_dim)
-        require_one_of(("interleaved", "half"), layout=layout)
         if not is_number(rope_percentage) or not 0 < rope_percentage <= 1:
             raise ValueError(
                 "`rope_percentage` must be above 0 and at most 1. "
@@ -213,7 +212,6 @@ class RotaryPositionEmbedding(SameShape):
         yield Rejection(cls, {"head_dim": 4}, "head_dim", build=(2, 5, 3, 6))
         yield Rejection(cls, {"rope_percentage": 0.0}, "rope_percentage")
         yield Rejection(cls, {"rope_percentage": 0.1}, "rope_percentage", build=(2, 5, 3, 8))
-        yield Rejection(cls, {"layout": "quarter"}, "layout")
         yield Rejection(cls, {"seq_axis": 3}, "seq_axis", build=(2, 5, 3, 8))
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import keras
 
-from dl_techniques.core import Fraction, InitializerLike, Layer, RegularizerLike, Shape
-from dl_techniques.layers.arguments import require_integers
+from dl_techniques.core import Count, Fraction, InitializerLike, Layer, RegularizerLike, Shape
 from dl_techniques.layers.parts import features_of, offset_seed
 
 
@@ -29,8 +28,8 @@ class FeedForward(Layer):
 
     def __init__(
         self,
-        hidden_dim: int | None = None,
-        output_dim: int | None = None,
+        hidden_dim: Count | None = None,
+        output_dim: Count | None = None,
         *,
         dropout: Fraction = 0.0,
         use_bias: bool = True,
@@ -42,10 +41,6 @@ class FeedForward(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if hidden_dim is not None:
-            require_integers(hidden_dim=hidden_dim)
-        if output_dim is not None:
-            require_integers(output_dim=output_dim)
         self.hidden_dim = hidden_dim
         self.output_dim = output_dim
         self.dropout = dropout

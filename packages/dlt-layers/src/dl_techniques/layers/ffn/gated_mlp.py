@@ -23,7 +23,6 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.attention.attend import attend
 from dl_techniques.layers.ffn.feed_forward import FeedForward
 from dl_techniques.layers.parts import build_part, dense_part
@@ -84,11 +83,11 @@ class GatedMLP(FeedForward):
     def __init__(
         self,
         hidden_dim: Count,
-        seq_len: int | None = None,
+        seq_len: Count | None = None,
         output_dim: int | None = None,
         activation: ActivationLike | None = "gelu",
         causal: bool = False,
-        tiny_attention: int | None = None,
+        tiny_attention: Count | None = None,
         norm_epsilon: PositiveNumber = 1e-5,
         spatial_initializer: InitializerLike | None = None,
         **kwargs: Any,
@@ -98,10 +97,6 @@ class GatedMLP(FeedForward):
             raise ValueError(
                 f"`hidden_dim` must be even, because it is split. Received: hidden_dim={hidden_dim}"
             )
-        if seq_len is not None:
-            require_integers(seq_len=seq_len)
-        if tiny_attention is not None:
-            require_integers(tiny_attention=tiny_attention)
         self.seq_len = seq_len
         self.activation = activation
         self.activation_layer = resolve(activation, kind="activation", dtype=self.dtype_policy)
@@ -202,8 +197,6 @@ class GatedMLP(FeedForward):
     def rejections(cls) -> Iterator[Rejection]:
         """Odd or useless widths, a wrong or unknown number of tokens."""
         yield Rejection(cls, {"hidden_dim": 5}, "hidden_dim")
-        yield Rejection(cls, {"hidden_dim": 6, "seq_len": 0}, "seq_len")
-        yield Rejection(cls, {"hidden_dim": 6, "tiny_attention": 0}, "tiny_attention")
         yield Rejection(cls, {"hidden_dim": 6, "seq_len": 4}, "seq_len", build=(2, 5, 3))
         yield Rejection(cls, {"hidden_dim": 6}, "seq_len", build=(2, None, 3))
         yield Rejection(cls, {"hidden_dim": 6}, "input_shape", build=(2, 3))

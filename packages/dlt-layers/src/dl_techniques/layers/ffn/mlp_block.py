@@ -98,6 +98,5 @@ class MLPBlock(FeedForward):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless widths and rates, an unknown activation, unknown features."""
-        yield Rejection(cls, {"hidden_dim": 6, "output_dim": 2.5}, "output_dim")
         yield Rejection(cls, {"hidden_dim": 6, "activation": "no such function"}, "activation")
         yield Rejection(cls, {"hidden_dim": 6}, "input_shape", build=(2, None))

@@ -97,6 +97,4 @@ class SwiGLUFFN(GatedFeedForward):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless widths, factors and rates; unknown features."""
-        yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
-        yield Rejection(cls, {"output_dim": -1}, "output_dim")
         yield Rejection(cls, {}, "input_shape", build=(2, None))

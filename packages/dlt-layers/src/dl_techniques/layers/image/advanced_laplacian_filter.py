@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from dl_techniques.core import Example, Rejection, Tensor, TensorSpec, component
-from dl_techniques.layers.arguments import require_one_of, require_positive_numbers
+from dl_techniques.layers.arguments import require_positive_numbers
 from dl_techniques.layers.image.correlate import correlate, gaussian_size, gaussian_taps
 from dl_techniques.layers.image.fixed_filter import FixedFilter
 
@@ -67,7 +67,7 @@ class AdvancedLaplacianFilter(FixedFilter):
 
     def __init__(
         self,
-        method: str = "dog",
+        method: Literal["dog", "log", "kernel"] = "dog",
         kernel_size: int | tuple[int, int] | None = None,
         sigma: float = 1.0,
         sigma2: float | None = None,
@@ -77,7 +77,6 @@ class AdvancedLaplacianFilter(FixedFilter):
         **kwargs: Any,
     ) -> None:
         super().__init__(kernel_size, sigma, padding, **kwargs)
-        require_one_of(("dog", "log", "kernel"), method=method)
         if sigma2 is not None:
             require_positive_numbers(sigma2=sigma2)
             if sigma2 <= sigma:
@@ -145,7 +144,6 @@ class AdvancedLaplacianFilter(FixedFilter):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Unknown methods and padding, invalid sizes and deviations."""
-        yield Rejection(cls, {"method": "sobel"}, "method")
         yield Rejection(cls, {"kernel_size": (3, 0)}, "kernel_size")
         yield Rejection(cls, {"sigma": 2.0, "sigma2": 2.0}, "sigma2")
         yield Rejection(cls, {"padding": "mirror"}, "padding")

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     Rejection,
     Shape,
@@ -17,7 +18,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.image.shearlet_filters import (
     analytic_factor,
@@ -89,14 +89,12 @@ class ShearletTransform(ChannelsLastLayer):
 
     def __init__(
         self,
-        n_scales: int | None = None,
+        n_scales: Count | None = None,
         complex_output: bool = False,
         return_lowpass: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if n_scales is not None:
-            require_integers(n_scales=n_scales)
         self.n_scales = n_scales
         self.complex_output = complex_output
         self.return_lowpass = return_lowpass
@@ -215,6 +213,5 @@ class ShearletTransform(ChannelsLastLayer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """No scales, and images of unknown size."""
-        yield Rejection(cls, {"n_scales": 0}, "n_scales")
         yield Rejection(cls, {}, "input_shape", build=(1, None, 8, 1))
         yield Rejection(cls, {}, "input_shape", build=(1, 8, 8))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -20,7 +20,6 @@ from dl_techniques.core import (
     is_number,
     upcast,
 )
-from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.norms.axes import checked_axis, mean_square, positive_axes
 from dl_techniques.layers.same_shape import SameShape
 
@@ -44,7 +43,7 @@ class Band(SameShape):
         max_band_width: float = 0.1,
         axis: int | Sequence[int] = -1,
         epsilon: PositiveNumber = 1e-7,
-        mode: str = "learned",
+        mode: Literal["learned", "magnitude"] = "learned",
         reference: PositiveNumber = 1.0,
         band_initializer: InitializerLike = "zeros",
         band_regularizer: RegularizerLike | None = "default",
@@ -56,7 +55,6 @@ class Band(SameShape):
                 "`max_band_width` must lie between 0 and 1. "
                 f"Received: max_band_width={max_band_width!r}"
             )
-        require_one_of(("learned", "magnitude"), mode=mode)
         self.max_band_width = max_band_width
         self.axis = checked_axis(axis)
         self.epsilon = epsilon
@@ -113,5 +111,4 @@ class Band(SameShape):
         """No band, an unknown mode, axes that are not there."""
         yield Rejection(cls, {"max_band_width": 0.0}, "max_band_width")
         yield Rejection(cls, {"max_band_width": 1.0}, "max_band_width")
-        yield Rejection(cls, {"mode": "fixed"}, "mode")
         yield Rejection(cls, {"axis": 3}, "axis", build=(2, 3))

@@ -27,7 +27,6 @@ from dl_techniques.core import (
     resolve,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import build_part, call_part, dense_part, features_of
 
 
@@ -98,7 +97,7 @@ class QuantileHead(Layer):
         output_length: Count = 1,
         quantiles: Sequence[float] | None = None,
         enforce_monotonicity: bool = False,
-        hidden_dim: int | None = None,
+        hidden_dim: Count | None = None,
         activation: ActivationLike | None = "relu",
         dropout_rate: Fraction = 0.0,
         flatten_input: bool = False,
@@ -111,8 +110,6 @@ class QuantileHead(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if hidden_dim is not None:
-            require_integers(hidden_dim=hidden_dim)
         self.levels = _levels(num_quantiles, quantiles)
         self.num_quantiles = num_quantiles
         self.output_length = output_length
@@ -197,7 +194,6 @@ class QuantileHead(Layer):
         yield Rejection(cls, {"num_quantiles": 2, "quantiles": (0.5, 0.1)}, "quantiles")
         yield Rejection(cls, {"num_quantiles": 2, "quantiles": (0.5, 1.0)}, "quantiles")
         yield Rejection(cls, {"quantiles": (0.5,)}, "quantiles")
-        yield Rejection(cls, {"hidden_dim": 0}, "hidden_dim")
         yield Rejection(cls, {}, "input_shape", build=(2, None))
         yield Rejection(cls, {}, "input_shape", build=(2, 3, 4, 5))
         yield Rejection(cls, {"flatten_input": True}, "input_shape", build=(2, None, 4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -23,9 +23,6 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.initializers.orthonormal_initializer import OrthonormalInitializer
-from dl_techniques.layers.arguments import (
-    require_one_of,
-)
 from dl_techniques.layers.parts import features_of
 from dl_techniques.layers.prototype.distances import squared_distances
 
@@ -89,17 +86,14 @@ class KMeansLayer(Layer):
         self,
         n_clusters: Count,
         temperature: PositiveNumber = 1.0,
-        mode: str = "soft",
-        update: str = "momentum",
+        mode: Literal["soft", "hard"] = "soft",
+        update: Literal["momentum", "counts"] = "momentum",
         momentum: Fraction = 0.9,
-        output_mode: str = "assignments",
+        output_mode: Literal["assignments", "mixture"] = "assignments",
         centroid_initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_one_of(("soft", "hard"), mode=mode)
-        require_one_of(("momentum", "counts"), update=update)
-        require_one_of(("assignments", "mixture"), output_mode=output_mode)
         self.n_clusters = n_clusters
         self.temperature = temperature
         self.mode = mode
@@ -180,7 +174,4 @@ class KMeansLayer(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid numbers and words."""
-        yield Rejection(cls, {"n_clusters": 2, "mode": "fuzzy"}, "mode")
-        yield Rejection(cls, {"n_clusters": 2, "update": "all"}, "update")
-        yield Rejection(cls, {"n_clusters": 2, "output_mode": "index"}, "output_mode")
         yield Rejection(cls, {"n_clusters": 2}, "input_shape", build=(2, None))

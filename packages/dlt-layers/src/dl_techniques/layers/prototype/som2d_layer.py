@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -25,7 +25,6 @@ from dl_techniques.core import (
 from dl_techniques.layers.arguments import (
     require_one_of,
     require_pair,
-    require_positive_numbers,
     require_shares,
 )
 from dl_techniques.layers.prototype.decay import DECAYS, decayed
@@ -96,22 +95,19 @@ class SOM2dLayer(Layer):
         self,
         map_size: tuple[int, int],
         initial_learning_rate: PositiveNumber = 0.5,
-        sigma: float | None = None,
+        sigma: PositiveNumber | None = None,
         decay_function: Any = "asymptotic",
         neighborhood_function: str = "gaussian",
-        update_mode: str = "batch",
+        update_mode: Literal["batch", "sequential"] = "batch",
         max_iterations: Count = 1000,
         initializer: InitializerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.map_size = require_pair(map_size=map_size)
-        if sigma is not None:
-            require_positive_numbers(sigma=sigma)
         if decay_function is not None and not callable(decay_function):
             require_one_of(DECAYS, decay_function=decay_function)
         require_one_of(_NEIGHBORHOODS, neighborhood_function=neighborhood_function)
-        require_one_of(("batch", "sequential"), update_mode=update_mode)
         require_shares(initial_learning_rate=initial_learning_rate)
         self.initial_learning_rate = initial_learning_rate
         self.sigma = sigma
@@ -253,10 +249,8 @@ class SOM2dLayer(Layer):
         plain = {"map_size": (2, 2)}
         yield Rejection(cls, {"map_size": (2, 0)}, "map_size")
         yield Rejection(cls, {**plain, "initial_learning_rate": 1.5}, "initial_learning_rate")
-        yield Rejection(cls, {**plain, "sigma": 0.0}, "sigma")
         yield Rejection(cls, {**plain, "decay_function": "fast"}, "decay_function")
         yield Rejection(cls, {**plain, "neighborhood_function": "cone"}, "neighborhood_function")
-        yield Rejection(cls, {**plain, "update_mode": "online"}, "update_mode")
         yield Rejection(cls, plain, "input_shape", build=(2, 3, 4))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -87,14 +87,13 @@ class MPSLayer(Layer):
         feature_map: Any = "linear",
         init_std: PositiveNumber = 1e-3,
         use_bias: bool = True,
-        contraction: str = "scan",
+        contraction: Literal["scan", "tree"] = "scan",
         output_position: int | str = "center",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not callable(feature_map):
             require_one_of(("linear", "trig"), feature_map=feature_map)
-        require_one_of(("scan", "tree"), contraction=contraction)
         if output_position != "center":
             require_integers(0, output_position=output_position)
         self.output_dim = output_dim
@@ -181,6 +180,5 @@ class MPSLayer(Layer):
         """Invalid sizes, words and positions."""
         plain = {"output_dim": 2, "bond_dim": 2}
         yield Rejection(cls, {**plain, "feature_map": "square"}, "feature_map")
-        yield Rejection(cls, {**plain, "contraction": "loop"}, "contraction")
         yield Rejection(cls, {**plain, "output_position": 6}, "output_position", build=(1, 5))
         yield Rejection(cls, plain, "input_shape", build=(1, 2, 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -19,7 +19,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.conv.channels_last import ChannelsLastLayer, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.same_shape import SameShape
@@ -84,7 +83,7 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
         head_dim: Count = 32,
         window_size: Count = 8,
         drop_path: float = 0.0,
-        block_type: str = "W",
+        block_type: Literal["W", "SW"] = "W",
         input_resolution: int | Sequence[int] | None = None,
         qkv_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -93,7 +92,6 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_one_of(("W", "SW"), block_type=block_type)
         if trans_dim % head_dim:
             raise ValueError(
                 "`head_dim` must divide `trans_dim`. "
@@ -186,6 +184,5 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
         """Numbers out of range, an unknown type, other channels."""
         good = {"conv_dim": 4, "trans_dim": 4, "head_dim": 2}
         yield Rejection(cls, {**good, "head_dim": 3}, "head_dim")
-        yield Rejection(cls, {**good, "block_type": "X"}, "block_type")
         yield Rejection(cls, {**good, "drop_path": -1.0}, "drop_path")
         yield Rejection(cls, good, "conv_dim", build=(None, 8, 8, 9))

@@ -9,6 +9,7 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
     Fraction,
     PositiveNumber,
@@ -20,7 +21,6 @@ from dl_techniques.core import (
     resolve,
 )
 from dl_techniques.layers.arguments import (
-    require_integers,
     require_pair,
 )
 from dl_techniques.layers.attention.window_attention import WindowAttention
@@ -93,7 +93,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
 
     def __init__(
         self,
-        dim: int | None,
+        dim: Count | None,
         num_heads: int,
         window_size: int | Sequence[int] = 7,
         shift_size: int | Sequence[int] = 0,
@@ -112,8 +112,6 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if dim is not None:
-            require_integers(dim=dim)
         self.dim = dim
         self.num_heads = num_heads
         self._window = require_pair(window_size=window_size)
@@ -247,7 +245,6 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, shifts that are too far, other channels."""
         good = {"dim": 8, "num_heads": 2}
-        yield Rejection(cls, {**good, "dim": 0}, "dim")
         yield Rejection(cls, {**good, "num_heads": 0}, "num_heads")
         yield Rejection(cls, {**good, "window_size": 0}, "window_size")
         yield Rejection(cls, {**good, "shift_size": 7}, "shift_size")

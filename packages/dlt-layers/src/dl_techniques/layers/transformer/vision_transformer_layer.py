@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -20,10 +20,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
     resolve,
-)
-from dl_techniques.layers.arguments import (
-    require_integers,
-    require_one_of,
 )
 from dl_techniques.layers.attention.group_query_attention import GroupQueryAttention
 from dl_techniques.layers.layer_scale import LayerScale
@@ -101,7 +97,7 @@ class VisionTransformerLayer(SameShape):
         self,
         num_heads: Count,
         mlp_ratio: PositiveNumber = 4.0,
-        mlp_dim: int | None = None,
+        mlp_dim: Count | None = None,
         qkv_bias: bool = True,
         qk_norm: bool = False,
         layer_scale_init: float | None = None,
@@ -110,7 +106,7 @@ class VisionTransformerLayer(SameShape):
         dropout: Fraction = 0.0,
         norm: Any = "layer",
         norm_epsilon: PositiveNumber = 1e-6,
-        norm_position: str = "pre",
+        norm_position: Literal["pre", "post", "sandwich"] = "pre",
         activation: ActivationLike | None = "gelu",
         ffn: Any = "MLPBlock",
         seed: int | None = None,
@@ -118,9 +114,6 @@ class VisionTransformerLayer(SameShape):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if mlp_dim is not None:
-            require_integers(mlp_dim=mlp_dim)
-        require_one_of(("pre", "post", "sandwich"), norm_position=norm_position)
         self.num_heads = num_heads
         self.mlp_ratio = mlp_ratio
         self.mlp_dim = mlp_dim
@@ -259,8 +252,6 @@ class VisionTransformerLayer(SameShape):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, unknown words, heads that do not divide."""
-        yield Rejection(cls, {"num_heads": 2, "mlp_dim": -1}, "mlp_dim")
-        yield Rejection(cls, {"num_heads": 2, "norm_position": "middle"}, "norm_position")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")
         yield Rejection(cls, {"num_heads": 2, "ffn": "NoSuch"}, "ffn", build=(None, 5, 8))
         yield Rejection(cls, {"num_heads": 3}, "num_heads", build=(None, 5, 8))

@@ -21,7 +21,6 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED, channels_of
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
@@ -78,7 +77,7 @@ class YOLOv12ClassificationHead(Composite):
     def __init__(
         self,
         num_classes: Count,
-        hidden: int | None = None,
+        hidden: Count | None = None,
         use_max_pooling: bool = False,
         dropout: Fraction = 0.0,
         seed: int | None = None,
@@ -87,8 +86,6 @@ class YOLOv12ClassificationHead(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        if hidden is not None:
-            require_integers(hidden=hidden)
         self.num_classes = num_classes
         self.hidden = hidden
         self.use_max_pooling = use_max_pooling
@@ -156,7 +153,6 @@ class YOLOv12ClassificationHead(Composite):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, levels that cannot be joined."""
-        yield Rejection(cls, {"num_classes": 3, "hidden": 0}, "hidden")
         two = [(1, 4, 4, 8), (1, 2, 2, 8)]
         yield Rejection(cls, {"num_classes": 3, "hidden": 8}, "hidden", build=two)
         yield Rejection(cls, {"num_classes": 3, "data_format": "channels_first"}, "data_format")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -20,7 +20,6 @@ from dl_techniques.core import (
     component,
     resolve,
 )
-from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.conv.channels_last import (
     BATCH_NORMALIZED,
     ChannelsLastLayer,
@@ -94,7 +93,7 @@ class ConvBlock(ChannelsLastLayer):
         norm_epsilon: float = 1e-3,
         kernel_initializer: InitializerLike = "glorot_uniform",
         kernel_regularizer: RegularizerLike | None = None,
-        padding: str = "symmetric",
+        padding: Literal["symmetric", "same"] = "symmetric",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -104,7 +103,6 @@ class ConvBlock(ChannelsLastLayer):
                 f"Received: kernel_size={kernel_size}"
             )
         require_strides_or_dilation(strides, dilation_rate)
-        require_one_of(("symmetric", "same"), padding=padding)
         if filters % groups:
             raise ValueError(
                 f"`groups` must divide `filters`. Received: groups={groups}, filters={filters}"
@@ -208,7 +206,6 @@ class ConvBlock(ChannelsLastLayer):
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, groups that do not divide, no image."""
         yield Rejection(cls, {"filters": 4, "kernel_size": 2}, "kernel_size")
-        yield Rejection(cls, {"filters": 4, "padding": "valid"}, "padding")
         yield Rejection(cls, {"filters": 4, "groups": 3}, "groups")
         yield Rejection(cls, {"filters": 4, "groups": 2}, "groups", build=(2, 5, 5, 3))
         both = {"filters": 4, "kernel_size": 3, "strides": 2, "dilation_rate": 2}

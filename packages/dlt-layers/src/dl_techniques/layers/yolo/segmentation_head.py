@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 from keras import ops
@@ -19,7 +19,6 @@ from dl_techniques.core import (
     TensorSpec,
     component,
 )
-from dl_techniques.layers.arguments import require_one_of
 from dl_techniques.layers.conv.channels_last import BATCH_NORMALIZED
 from dl_techniques.layers.parts import fresh_initializer
 from dl_techniques.layers.yolo.composite import Composite
@@ -89,15 +88,13 @@ class YOLOv12SegmentationHead(Composite):
         num_classes: Count,
         filters: Count = 64,
         strides: Sequence[int] = (8, 16, 32),
-        fusion: str = "concat",
-        upsampling: str = "bilinear",
+        fusion: Literal["concat", "sum"] = "concat",
+        upsampling: Literal["bilinear", "conv2d_transpose"] = "bilinear",
         activation: ActivationLike | None = "silu",
         kernel_initializer: InitializerLike = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, kernel_initializer, **kwargs)
-        require_one_of(("concat", "sum"), fusion=fusion)
-        require_one_of(("bilinear", "conv2d_transpose"), upsampling=upsampling)
         self.num_classes = num_classes
         self.filters = filters
         self.strides = checked_strides(strides)
@@ -172,8 +169,6 @@ class YOLOv12SegmentationHead(Composite):
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers and words, too few levels."""
         yield Rejection(cls, {"num_classes": 3, "strides": 8}, "strides")
-        yield Rejection(cls, {"num_classes": 3, "fusion": "max"}, "fusion")
-        yield Rejection(cls, {"num_classes": 3, "upsampling": "bicubic"}, "upsampling")
         yield Rejection(cls, {"num_classes": 3}, "strides", build=[(1, 4, 4, 8), (1, 2, 2, 8)])
         yield Rejection(cls, {"num_classes": 3, "data_format": "channels_first"}, "data_format")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -24,7 +24,6 @@ from dl_techniques.core import (
 from dl_techniques.layers import Sampling
 from dl_techniques.layers.arguments import (
     require_integers,
-    require_one_of,
 )
 
 _LOWEST, _HIGHEST = -30.0, 20.0
@@ -92,9 +91,9 @@ class VAE(Model):
         input_shape: Sequence[int] = (28, 28, 1),
         latent_dim: Count = 16,
         filters: Sequence[int] = (32, 64),
-        hidden_dim: int | None = 256,
+        hidden_dim: Count | None = 256,
         activation: Any = "relu",
-        likelihood: str = "bernoulli",
+        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
         variance: PositiveNumber = 1.0,
         beta: NonNegativeNumber = 1.0,
         seed: int | None = None,
@@ -102,9 +101,6 @@ class VAE(Model):
     ) -> None:
         for count in filters:
             require_integers(filters=count)
-        if hidden_dim is not None:
-            require_integers(hidden_dim=hidden_dim)
-        require_one_of(("bernoulli", "gaussian"), likelihood=likelihood)
         step = 2 ** len(filters)
         if len(input_shape) != 3 or any(n < 1 or n % step for n in input_shape[:2]):
             raise ValueError(
@@ -226,7 +222,6 @@ class VAE(Model):
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, an unknown likelihood, images that do not divide."""
         yield Rejection(cls, {"filters": (0,)}, "filters")
-        yield Rejection(cls, {"likelihood": "poisson"}, "likelihood")
         yield Rejection(cls, {"input_shape": (30, 28, 1)}, "input_shape")
 
 

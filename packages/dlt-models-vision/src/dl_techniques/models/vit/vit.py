@@ -16,6 +16,7 @@ from dl_techniques.core import (
     Rejection,
     Tensor,
     TensorSpec,
+    Whole,
     component,
 )
 from dl_techniques.layers import (
@@ -151,7 +152,7 @@ class ViT(VisionModel):
         qkv_bias: bool = True,
         layer_scale_init: float | None = None,
         norm_epsilon: PositiveNumber = 1e-6,
-        num_registers: int = 0,
+        num_registers: Whole = 0,
         interpolation: str = "bicubic_antialias",
         dropout: Fraction = 0.0,
         drop_path: Fraction = 0.0,
@@ -168,7 +169,6 @@ class ViT(VisionModel):
         blocks = size.depth if depth is None else depth
         heads = size.num_heads if num_heads is None else num_heads
         require_integers(dim=width, depth=blocks, num_heads=heads)
-        require_integers(0, num_registers=num_registers)
         if pooling is not None or include_top:
             require_one_of(POOLINGS, pooling=pooling)
         if width % heads:
