@@ -58,6 +58,7 @@ TEST_TOOLS = (
     "pandas",
     "pillow",
     "pytest>=8.3",
+    "pytest-timeout",
     "pytest-xdist",
     "safetensors",
     "scikit-learn",

@@ -10,8 +10,9 @@ XLA_OF_FLOOR = (
 )
 # The last halves the time of compiling one operation, and is unknown to older ones.
 XLA = (*XLA_OF_FLOOR, "--xla_cpu_use_fusion_emitters=false")
-# Two workers; tests/conftest.py says which tests are to share one.
-PARALLEL = ("-n", "2", "--dist", "loadgroup")
+# Two workers; tests/conftest.py says which tests are to share one. A test that hangs is to fail by
+# its name, not to stop a whole run; none takes a tenth of this on a busy machine.
+PARALLEL = ("-n", "2", "--dist", "loadgroup", "--timeout", "900")
 # Tests without tensors run with the first backend only.
 BACKEND_FREE = (
     "tests/dlt-core/attacks/test_attacks.py",
