@@ -20,6 +20,12 @@ class Mistake(NamedTuple):
 
 CALL = "        return self.gamma * ops.sigmoid(self.dense(inputs))\n"
 SUPER = "        super().__init__(**kwargs)\n"
+REJECTIONS = """
+    @classmethod
+    def rejections(cls):
+        yield Rejection(cls, {"units": 0}, "units")
+"""
+LAST = '            cls, {"units": 2, "use_bias": False}, TensorSpec((2, 3)), name="without_bias"\n'
 DENSE = '            units, use_bias=use_bias, dtype=self.dtype_policy, name="dense"\n'
 
 
@@ -124,9 +130,12 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "value not refused": Mistake(
         (
+            ("import Count, Example, Layer, Shape", "import Example, Layer, Rejection, Shape"),
+            ("units: Count", "units: int"),
+            (SUPER, f"{SUPER}        units = max(units, 1)\n"),
             (
-                'raise ValueError(f"`units` must be positive. Received: units={units}")',
-                "units = 1",
+                f"{LAST}        )\n",
+                f"{LAST}        )\n{REJECTIONS}",
             ),
         ),
         ("units", "0"),
