@@ -102,7 +102,8 @@ class PatchMerging(ChannelsLastLayer):
         x = ops.reshape(x, (batch, rows, 2, columns, 2, channels))
         # The column in the square is the slower index.
         x = ops.reshape(ops.transpose(x, (0, 1, 3, 4, 2, 5)), (batch, rows, columns, 4 * channels))
-        return self.reduction(call_part(self.norm_layer, x, training))
+        # Products of float64 are float32 in Keras on PyTorch.
+        return ops.cast(self.reduction(call_part(self.norm_layer, x, training)), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Half the height and width, rounded up."""
