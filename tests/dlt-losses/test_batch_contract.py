@@ -1,4 +1,4 @@
-"""Weights, dtypes and files of every loss that is declared; the kit looks at masks."""
+"""Weights, dtypes, compilation and files of every declared loss; the kit looks at masks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from dl_techniques.core import load_model, registry, save_model
+from dl_techniques.core.testing.differentiation import differentiator
 from dl_techniques.losses.batch_loss import BatchLoss
 
 ENTRIES = registry.list(distribution="dlt-losses", kind="loss")
@@ -70,6 +71,34 @@ def test_half_precision_is_computed_in_float32(example):
         half = ops.cast(p, dtype)
         expected = value(example.create()(y, ops.cast(half, "float32")))
         assert value(example.create()(y, half)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def compiled(loss, example):
+    """Compile a loss with XLA on TensorFlow, if it is the first example, as compiling takes long.
+
+    On JAX `differentiator` compiles; PyTorch runs eagerly, as in `fit`.
+    """
+    first = next(iter(example.cls.examples())).name == example.name
+    if keras.backend.backend() != "tensorflow" or not first:
+        return loss
+    import tensorflow as tf
+
+    return tf.function(loss, jit_compile=True)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_compiled_values_are_the_eager_ones_with_finite_gradients_at_extremes(example):
+    y, p = arrays(example)
+    loss = example.create()
+    evaluate = differentiator(compiled(loss, example), [])
+    assert evaluate([y, p]).value == pytest.approx(value(loss(y, p)), rel=1e-4, abs=1e-6)
+    spec = list(example.inputs)[1]
+    bounded = spec.low is not None or spec.values != "random"
+    # Certain and wrong for some rows, certain and right for others.
+    for case in (np.round(p), 1 - np.round(p)) if bounded else (1e4 * p, -1e4 * p, 0 * p):
+        result = evaluate([y, case.astype("float32")])
+        assert np.isfinite(result.value)
+        assert np.isfinite(result.inputs[1]).all()
 
 
 @pytest.mark.parametrize("cls", LOSSES)
