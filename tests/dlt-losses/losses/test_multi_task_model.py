@@ -34,12 +34,13 @@ def loss_of(model, y, sample_weight=None):
     )
 
 
-def test_weights_reach_their_optimum_in_fit_and_survive_the_file(tmp_path):
+def test_weights_reach_their_optimum_in_fit_and_survive_the_file(verify, tmp_path):
     model = MultiTaskModel(base(), LOSSES, kinds={"b": "classification"})
     model.compile(keras.optimizers.SGD(0.1))
     history = model.fit(X, Y, batch_size=1, verbose=0).history
     expected = [np.log(0.7), np.log(0.8)]
-    np.testing.assert_allclose(variances(model), expected, atol=2e-3)
+    oracle = "the optimum log L, log 2L"
+    verify("dl_techniques>MultiTaskModel", oracle, variances(model), expected, tolerance=2e-3)
     # The least value of a task is 1/2 + s / 2.
     assert loss_of(model, Y) == pytest.approx(1 + sum(expected) / 2, abs=1e-4)
     assert history["a_loss"][0] == pytest.approx(0.7, abs=1e-5)
