@@ -8,8 +8,8 @@ The peers run in PyTorch (eagerly) or NumPy; on JAX and TensorFlow ours are comp
 rows compare a compiled with an eager function. The peer of the detection loss and its assigner is
 `detection_peer.py`, written from their formulas; both grow by boxes and anchors down the rows.
 
-Memory is what a call of a warm function adds to what its process already holds, at the highest
-(Linux alone tells): the second call in a process of its own.
+Memory is what a call of a warm function adds, at the highest, to what the process already holds;
+Linux alone tells.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import gc
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -242,17 +241,8 @@ def seconds(call: Call) -> float:
     return time.process_time() - start
 
 
-def call_memory(name: str, whose: str) -> float:
-    """MiB that a warm call adds to its process, measured in a fresh one."""
-    command = [sys.executable, __file__, "--memory", name, whose]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(answer.split()[-1])
-
-
-def print_memory(name: str, whose: str) -> None:
-    """Print what the fresh process of `call_memory` measures."""
-    call = CASES[name]()[whose == "theirs"]
-    call()
+def call_memory(call: Call) -> float:
+    """MiB that a warm call adds to what the process holds."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     status = Path("/proc/self/status")
@@ -264,8 +254,9 @@ def print_memory(name: str, whose: str) -> None:
     Path("/proc/self/clear_refs").write_text("5")  # forgets the highest
     before = mebibytes("VmRSS")
     result = call()
-    print(mebibytes("VmHWM") - before)
+    added = mebibytes("VmHWM") - before
     del result
+    return added
 
 
 def measure(name: str, runs: int) -> dict[str, Any]:
@@ -274,7 +265,7 @@ def measure(name: str, runs: int) -> dict[str, Any]:
     for call in calls:
         call()
     samples = [[seconds(call) for call in calls] for _ in range(runs)]
-    memory = [call_memory(name, whose) for whose in ("ours", "theirs")]
+    memory = [max(call_memory(call) for _ in range(3)) for call in calls]
     return {
         "name": name,
         "ms": 1000 * statistics.median(sample[0] for sample in samples),
@@ -290,11 +281,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only rows that contain one of these words")
     parser.add_argument("--runs", type=int, default=11)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.memory:
-        print_memory(*arguments.memory)
-        return 0
     require_equal_peer()
     chosen = [
         name
