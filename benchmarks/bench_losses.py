@@ -2,21 +2,24 @@
 
     KERAS_BACKEND=torch python benchmarks/bench_losses.py [NAME ...] [--runs 11] [--json FILE]
 
-Each row is a ratio, ours over the peer's, and below one is better: the median over alternating
-runs of CPU time. Losses are timed with the gradient of the predictions. The peers run in PyTorch
-(eagerly) or NumPy; on JAX and TensorFlow ours are compiled, so that these rows compare a compiled
-with an eager function. Where there is no installable peer (the detection loss and its assigner),
-rows show how time grows with boxes and anchors. Memory is the peak of a fresh process.
+Each row has two ratios, ours over the peer's, and below one is better: the median over alternating
+runs of CPU time, and the memory of a call. Losses are timed with the gradient of the predictions.
+The peers run in PyTorch (eagerly) or NumPy; on JAX and TensorFlow ours are compiled, so that these
+rows compare a compiled with an eager function. The peer of the detection loss and its assigner is
+`detection_peer.py`, written from their formulas; both grow by boxes and anchors down the rows.
+
+Memory is what a call of a warm function adds, at the highest, to what the process already holds;
+Linux alone tells.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -140,61 +143,95 @@ def calibration(count: int) -> tuple[Call, Call]:
     )
 
 
+def greedy(b: Any, s: Any) -> list[int]:
+    """Suppress to 100 boxes by a loop in NumPy."""
+    area = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    left, kept = np.argsort(-s), []
+    while len(left) and len(kept) < 100:
+        i, left = left[0], left[1:]
+        kept.append(int(i))
+        wh = np.minimum(b[i, 2:], b[left, 2:]) - np.maximum(b[i, :2], b[left, :2])
+        inter = np.maximum(wh, 0).prod(-1)
+        left = left[inter / (area[i] + area[left] - inter) <= 0.5]
+    return kept
+
+
 def suppression(count: int) -> tuple[Call, Call]:
-    """Suppression to 100 boxes; the peer is a greedy loop in NumPy."""
+    """Suppression to 100 boxes."""
     rng = np.random.default_rng(0)
     b, s = boxes(count, rng), rng.random(count).astype("float32")
-
-    def peer() -> list[int]:
-        area = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-        left, kept = np.argsort(-s), []
-        while len(left) and len(kept) < 100:
-            i, left = left[0], left[1:]
-            kept.append(int(i))
-            wh = np.minimum(b[i, 2:], b[left, 2:]) - np.maximum(b[i, :2], b[left, :2])
-            inter = np.maximum(wh, 0).prod(-1)
-            left = left[inter / (area[i] + area[left] - inter) <= 0.5]
-        return kept
-
-    return plain(lambda b, s: tuple(bbox_nms(b, s, 0.5, 100)), b, s), peer
+    return plain(lambda b, s: tuple(bbox_nms(b, s, 0.5, 100)), b, s), lambda: greedy(b, s)
 
 
-def detection(side: int, objects: int) -> Call:
+def detection(side: int, objects: int) -> tuple[Call, Call]:
     """The detection loss with gradients, two images of 20 classes."""
-    loss = YOLOv12ObjectDetectionLoss(20, (side, side))
+    import torch
+    from detection_peer import DetectionLoss
+
+    loss, peer = YOLOv12ObjectDetectionLoss(20, (side, side)), DetectionLoss(side)
     rng = np.random.default_rng(0)
     z = rng.normal(size=(2, loss.num_anchors, 84)).astype("float32")
-    y = np.concatenate([rng.integers(0, 20, (2, objects, 1)), boxes(objects, rng, 2)], -1)
-    return with_gradient(loss, y.astype("float32"), z)
+    corners = np.minimum(boxes(objects, rng, 2) * (side / 640), side)
+    y = np.concatenate([rng.integers(0, 20, (2, objects, 1)), corners], -1).astype("float32")
+    targets, x = torch.tensor(y), torch.tensor(z, requires_grad=True)
+    return with_gradient(loss, y, z), lambda: torch.autograd.grad(peer(targets, x), x)
 
 
-def assigner(side: int, objects: int) -> Call:
+def assigner(side: int, objects: int) -> tuple[Call, Call]:
     """The assigner alone."""
+    import torch
+    from detection_peer import assign
+
     rng = np.random.default_rng(0)
     anchors = rng.uniform(0, side, (side * side * 21 // 1024, 2)).astype("float32")
     scores = rng.random((2, len(anchors), 20)).astype("float32")
     kinds = rng.integers(0, 20, (2, objects)).astype("int32")
+    predicted, true = boxes(len(anchors), rng, 2), boxes(objects, rng, 2)
 
     def call(s: Any, p: Any, t: Any, k: Any) -> Any:
         return tuple(task_aligned_assigner(s, p, keras.ops.convert_to_tensor(anchors), t, k))
 
-    return plain(call, scores, boxes(len(anchors), rng, 2), boxes(objects, rng, 2), kinds)
+    points, *arrays = (
+        torch.tensor(a) for a in (anchors, scores, predicted, true, kinds.astype(int))
+    )
+
+    def peer() -> Any:
+        return [assign(s, p, points, t, k) for s, p, t, k in zip(*arrays, strict=True)]
+
+    return plain(call, scores, predicted, true, kinds), peer
 
 
-PAIRS: dict[str, Callable[[], tuple[Call, Call]]] = {
+CASES: dict[str, Callable[[], tuple[Call, Call]]] = {
     "DiceLoss 128x128 / monai": lambda: dice(128),
     "DiceLoss 256x256 / monai": lambda: dice(256),
     "ECE 100,000 / torchmetrics": lambda: calibration(100_000),
+    "NMS 500 / NumPy loop": lambda: suppression(500),
     "NMS 2,000 / NumPy loop": lambda: suppression(2_000),
-}
-SCALING: dict[str, Callable[[], Call]] = {
+    "NMS 8,000 / NumPy loop": lambda: suppression(8_000),
     "detection 320 px, 10 objects": lambda: detection(320, 10),
     "detection 320 px, 40 objects": lambda: detection(320, 40),
     "detection 640 px, 10 objects": lambda: detection(640, 10),
     "detection 640 px, 40 objects": lambda: detection(640, 40),
     "assigner 320 px, 10 objects": lambda: assigner(320, 10),
+    "assigner 320 px, 40 objects": lambda: assigner(320, 40),
+    "assigner 640 px, 10 objects": lambda: assigner(640, 10),
     "assigner 640 px, 40 objects": lambda: assigner(640, 40),
 }
+
+
+def require_equal_peer() -> None:
+    """Check that the detection loss and its peer compute the same."""
+    import torch
+    from detection_peer import DetectionLoss
+
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(2, 84, 84)).astype("float32")
+    corners = boxes(5, rng, 2) / 10
+    y = np.concatenate([rng.integers(-1, 20, (2, 5, 1)), corners], -1).astype("float32")
+    ours = float(keras.ops.convert_to_numpy(YOLOv12ObjectDetectionLoss(20, (64, 64))(y, z)))
+    theirs = float(DetectionLoss(64)(torch.tensor(y), torch.tensor(z)))
+    if not np.isclose(ours, theirs, rtol=1e-4):
+        raise AssertionError(f"the peer's loss is {theirs}, ours {ours}")
 
 
 def seconds(call: Call) -> float:
@@ -204,19 +241,39 @@ def seconds(call: Call) -> float:
     return time.process_time() - start
 
 
-def peak_memory(name: str) -> float:
-    """MiB that a call adds to the peak of a fresh process."""
-    command = [sys.executable, __file__, "--peak", name]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(answer.split()[-1])
+def call_memory(call: Call) -> float:
+    """MiB that a warm call adds to what the process holds."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    status = Path("/proc/self/status")
+
+    def mebibytes(key: str) -> float:
+        line = next(line for line in status.read_text().splitlines() if line.startswith(key))
+        return float(line.split()[1]) / 1024
+
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the highest
+    before = mebibytes("VmRSS")
+    result = call()
+    added = mebibytes("VmHWM") - before
+    del result
+    return added
 
 
-def print_peak(name: str) -> None:
-    """Print what the fresh process of `peak_memory` measures."""
-    call = PAIRS[name]()[0] if name in PAIRS else SCALING[name]()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    call()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+def measure(name: str, runs: int) -> dict[str, Any]:
+    """Return one row of the table."""
+    calls = CASES[name]()
+    for call in calls:
+        call()
+    samples = [[seconds(call) for call in calls] for _ in range(runs)]
+    memory = [max(call_memory(call) for _ in range(3)) for call in calls]
+    return {
+        "name": name,
+        "ms": 1000 * statistics.median(sample[0] for sample in samples),
+        "peer_ms": 1000 * statistics.median(sample[1] for sample in samples),
+        "ratio": statistics.median(a / max(b, 1e-9) for a, b in samples),
+        "mib": memory[0],
+        "peer_mib": memory[1],
+    }
 
 
 def main() -> int:
@@ -224,34 +281,20 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only rows that contain one of these words")
     parser.add_argument("--runs", type=int, default=11)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.peak:
-        print_peak(arguments.peak)
-        return 0
+    require_equal_peer()
     chosen = [
         name
-        for name in (*PAIRS, *SCALING)
+        for name in CASES
         if not arguments.names or any(word in name for word in arguments.names)
     ]
-    rows = []
-    for name in tqdm(chosen, unit="row"):
-        calls = PAIRS[name]() if name in PAIRS else (SCALING[name](),)
-        for call in calls:
-            call()
-        samples = [[seconds(call) for call in calls] for _ in range(arguments.runs)]
-        ours = statistics.median(sample[0] for sample in samples)
-        ratio = None
-        if len(calls) == 2:
-            ratio = statistics.median(a / max(b, 1e-9) for a, b in samples)
-        rows.append(
-            {"name": name, "ms": 1000 * ours, "ratio": ratio, "peak_mib": peak_memory(name)}
-        )
+    rows = [measure(name, arguments.runs) for name in tqdm(chosen, unit="row")]
     print(f"\n{BACKEND}, Keras {keras.__version__}, median of {arguments.runs} runs, CPU time")
-    print(f"{'':34}{'ours [ms]':>11}{'ours/peer':>11}{'peak [MiB]':>12}")
+    print(f"{'':32}{'ms':>9}{'peer':>9}{'ratio':>7}{'MiB':>9}{'peer':>9}{'ratio':>7}")
     for row in rows:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        print(f"{row['name']:34}{row['ms']:>11.2f}{ratio:>11}{row['peak_mib']:>12.0f}")
+        times = f"{row['ms']:>9.2f}{row['peer_ms']:>9.2f}{row['ratio']:>7.2f}"
+        share = f"{row['mib'] / row['peer_mib']:>7.2f}" if row["peer_mib"] >= 1 else f"{'':>7}"
+        print(f"{row['name']:32}{times}{row['mib']:>9.1f}{row['peer_mib']:>9.1f}{share}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return 0

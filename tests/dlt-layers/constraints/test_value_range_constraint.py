@@ -12,12 +12,12 @@ from dl_techniques.constraints import ValueRangeConstraint
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("ends", [(-0.3, 0.7), (0.1, None), (0, 0), (-1, 2)])
-def test_equals_numpy_and_keeps_the_dtype(ends, dtype):
+def test_equals_numpy_and_keeps_the_dtype(verify, ends, dtype):
     w = np.random.default_rng(0).normal(size=(50, 3)).astype(dtype)
     constrained = ops.convert_to_numpy(ValueRangeConstraint(*ends)(ops.convert_to_tensor(w)))
     expected = np.clip(w, *[None if end is None else np.asarray(end, dtype) for end in ends])
     assert constrained.dtype == dtype
-    np.testing.assert_array_equal(constrained, expected)
+    verify("dl_techniques>ValueRangeConstraint", "numpy.clip", constrained, expected, tolerance=0)
 
 
 def test_weights_stay_in_range_in_training():

@@ -99,3 +99,9 @@ def test_nan_stays_nan():
     x[0, 3, 4] = np.nan
     y = equalized(CLAHE(tile_size=4), x)
     np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
+
+
+@pytest.mark.parametrize("grid", [None, (2, 3)])
+def test_no_images_stay_no_images(grid):
+    images = CLAHE(tile_grid_size=grid)(np.zeros((0, 9, 12, 1), "float32"))
+    assert tuple(images.shape) == (0, 9, 12, 1)

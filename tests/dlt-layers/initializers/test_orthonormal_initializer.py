@@ -16,9 +16,11 @@ def draw(shape, dtype=None, **settings):
 
 @pytest.mark.parametrize("shape", [(3, 7), (5, 5), (1, 4), (1, 1)])
 @pytest.mark.parametrize("gain", [1.0, 2.0])
-def test_rows_are_orthogonal_of_length_gain(shape, gain):
+def test_rows_are_orthogonal_of_length_gain(verify, shape, gain):
     w = draw(shape, gain=gain, seed=2).astype("float64")
-    np.testing.assert_allclose(w @ w.T, gain**2 * np.eye(shape[0]), atol=2e-6 * gain**2)
+    gram = w @ w.T / gain**2
+    name, oracle = "dl_techniques>OrthonormalInitializer", "orthonormal rows in float64"
+    verify(name, oracle, gram, np.eye(shape[0]), tolerance=2e-6)
 
 
 def test_it_is_uniform_over_rotations_and_reflections():
@@ -67,8 +69,10 @@ def test_shapes_without_orthonormal_rows_are_refused(shape):
         draw(shape)
 
 
-def test_he_scaling_is_a_gain():
+def test_he_scaling_is_a_gain(verify):
     """Oracle: E[w^2] = 2 / d, and the rows of the other name's instance."""
     w = ops.convert_to_numpy(HeOrthonormalInitializer(gain=2**0.5, seed=3)((4, 8)))
     assert (w.astype("float64") ** 2).mean() == pytest.approx(2 / 8, rel=1e-6)
+    name, oracle = "dl_techniques>HeOrthonormalInitializer", "scaled orthonormal rows in float64"
+    verify(name, oracle, w @ w.T, 2 * np.eye(4), tolerance=4e-6)
     np.testing.assert_allclose(w, 2**0.5 * draw((4, 8), seed=3), rtol=1e-6)

@@ -61,11 +61,12 @@ def test_integers_become_floats():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_clipping_equals_numpy(dtype):
+def test_clipping_equals_numpy(verify, dtype):
     x = np.random.default_rng(0).normal(size=(4, 5)).astype(dtype)
     clipped = array(clip_tensor(ops.convert_to_tensor(x), -0.5, 0.25))
     assert clipped.dtype == dtype
-    np.testing.assert_array_equal(clipped, np.clip(x, -0.5, 0.25))
+    expected = np.clip(x, -0.5, 0.25)
+    verify("dl_techniques>clip_tensor", "numpy.clip", clipped, expected, tolerance=0)
 
 
 @pytest.mark.parametrize(

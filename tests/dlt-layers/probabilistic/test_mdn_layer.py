@@ -68,7 +68,7 @@ def test_moments_equal_torch(verify):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.25])
-def test_samples_have_the_moments_of_the_mixture(temperature):
+def test_samples_have_the_moments_of_the_mixture(verify, temperature):
     """Oracle: mean and variance of the mixture, within four standard errors."""
     n, params = 20_000, mixture(1)
     samples = mdn_sample(np.repeat(params, n, axis=0), K, D, temperature, seed=3)
@@ -77,7 +77,9 @@ def test_samples_have_the_moments_of_the_mixture(temperature):
     sharpened[:, -K:] /= temperature
     mean, *parts = (ops.convert_to_numpy(part)[0] for part in mdn_moments(sharpened, K, D))
     variance = sum(parts)
-    assert (np.abs(samples.mean(axis=0) - mean) < 4 * np.sqrt(variance / n)).all()
+    oracle = "moments of the mixture, in units of four standard errors"
+    off = (samples.mean(axis=0) - mean) / (4 * np.sqrt(variance / n))
+    verify("dl_techniques>mdn_sample", oracle, off, np.zeros_like(off), tolerance=1)
     fourth = np.mean((samples - mean) ** 4, axis=0)
     error = 4 * np.sqrt((fourth - variance**2) / n)
     assert (np.abs(samples.var(axis=0) - variance) < error).all()

@@ -164,7 +164,7 @@ def test_packing_refuses_values_that_are_not_ternary():
 
 
 @pytest.mark.parametrize("norm", [None, "rms"])
-def test_a_packed_layer_gives_the_same_and_leads_back(norm):
+def test_a_packed_layer_gives_the_same_and_leads_back(verify, norm):
     x = draw(3, 21)
     layer = BitLinear(6, norm=norm)
     layer.build(x.shape)
@@ -172,7 +172,8 @@ def test_a_packed_layer_gives_the_same_and_leads_back(norm):
     layer.bias.assign(draw(6))
     y = outputs(layer, x)
     packed = layer.pack()
-    np.testing.assert_allclose(outputs(packed, x), y, rtol=1e-6, atol=1e-6)
+    oracle = "the layer before packing"
+    verify("dl_techniques>PackedBitLinear", oracle, outputs(packed, x), y, tolerance=1e-6)
     assert ops.convert_to_numpy(packed.packed).nbytes == 6 * 6
     assert not packed.trainable_variables
 

@@ -19,19 +19,21 @@ def singular_values(w):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("mode", ["columns", "auto"])
-def test_equals_the_singular_values(shape, mode):
+def test_equals_the_singular_values(verify, shape, mode):
     w = np.random.default_rng(0).normal(size=shape).astype("float32")
     s, (rows, columns) = singular_values(w)
     unreachable = max(columns - rows, 0) if mode == "columns" else 0
     expected = 0.7 * (np.sum((s**2 - 1) ** 2) + unreachable)
-    assert float(SoftOrthonormal(0.7, mode=mode)(w)) == pytest.approx(expected, rel=1e-5)
+    got = ops.convert_to_numpy(SoftOrthonormal(0.7, mode=mode)(w))
+    verify("dl_techniques>SoftOrthonormal", "singular values in float64", got, expected)
 
 
-def test_the_gradient_is_that_of_the_whole_gram_matrix():
+def test_the_gradient_is_that_of_the_whole_gram_matrix(verify):
     w = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
     got = value_and_gradients(SoftOrthonormal(1.0), [], [w]).inputs[0]
     exact = 4 * w.astype("float64") @ (w.T.astype("float64") @ w - np.eye(5))
-    np.testing.assert_allclose(got, exact, rtol=1e-4, atol=1e-4)
+    name, oracle = "dl_techniques>SoftOrthonormal", "closed form in float64"
+    verify(name, oracle, got, exact, what="gradient of the weight")
 
 
 def test_norms_are_added():

@@ -30,7 +30,7 @@ MASKS = {
 @pytest.mark.parametrize("invert", [False, True])
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize("training", [True, False, None])
-def test_the_signal_passes_and_its_gradient_where_the_mask_lets_it(kind, invert, training):
+def test_the_signal_passes_and_its_gradient_where_the_mask_lets_it(verify, kind, invert, training):
     mask, g = MASKS[kind], draw(3, 4, seed=5)
     layer = GradientRoutingLayer(invert=invert)
     actual = ops.convert_to_numpy(layer([SIGNAL, mask], training=training))
@@ -40,7 +40,9 @@ def test_the_signal_passes_and_its_gradient_where_the_mask_lets_it(kind, invert,
         lambda x, m, g: ops.sum(layer([x, m], training=training) * g), [], [SIGNAL, mask, g]
     )
     passing = (mask if invert else 1 - mask) if training else 1
-    np.testing.assert_allclose(result.inputs[0], g * passing, rtol=1e-6)
+    name, oracle = "dl_techniques>GradientRoutingLayer", "its definition in NumPy"
+    verify(name, oracle, actual, SIGNAL, tolerance=1e-6)
+    verify(name, oracle, result.inputs[0], g * passing, what="gradient of inputs", tolerance=1e-6)
     assert result.inputs[1] is None or not result.inputs[1].any()
 
 
@@ -74,14 +76,17 @@ def test_whole_samples_are_chosen(shape, verify):
     absent = np.array([not row.any() for row in truth])
     expected = np.where(absent.reshape(-1, *[1] * (truth.ndim - 1)), inference, truth)
     layer = BatchConditionalOutputLayer()
-    np.testing.assert_array_equal(ops.convert_to_numpy(layer([truth, inference])), expected)
+    name, oracle = "dl_techniques>BatchConditionalOutputLayer", "its definition in NumPy"
+    actual = ops.convert_to_numpy(layer([truth, inference]))
+    verify(name, oracle, actual, expected, tolerance=0)
     g = draw(*shape, seed=2)
     result = value_and_gradients(
         lambda t, i, g: ops.sum(layer([t, i]) * g), [], [truth, inference, g]
     )
     chosen = np.broadcast_to(absent.reshape(-1, *[1] * (truth.ndim - 1)), shape)
-    np.testing.assert_allclose(result.inputs[0], np.where(chosen, 0, g), rtol=1e-6)
-    np.testing.assert_allclose(result.inputs[1], np.where(chosen, g, 0), rtol=1e-6)
+    slopes = np.where(chosen, 0, g), np.where(chosen, g, 0)
+    for ours, slope in zip(result.inputs, slopes, strict=False):
+        verify(name, oracle, ours, slope, what="gradient of inputs", tolerance=1e-6)
 
 
 def test_nan_counts_as_an_entry_and_minus_zero_does_not():

@@ -61,6 +61,14 @@ def test_golden_values(loss, scale, golden):
     )
 
 
+def test_the_approximation_equals_its_formula_with_gradients(verify):
+    a = 1 / (1 + np.exp(-10.0 * (P.astype("float64") - 0.5)))
+    ours = value_and_gradients(lambda p: ops.sum(ApproximationFunction()(p)), [], [P])
+    component, oracle = "dl_techniques>ApproximationFunction", "closed form in float64"
+    verify(component, oracle, ours.value, a.sum())
+    verify(component, oracle, ours.inputs[0], 10 * a * (1 - a), what="gradient of inputs")
+
+
 def test_the_gradient_of_f1_equals_the_paper():
     scale = 10.0
     got = value_and_gradients(lambda p: F1Loss()(Y, p), [], [P]).inputs[0]
@@ -72,7 +80,8 @@ def test_the_gradient_of_f1_equals_the_paper():
 
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
-def test_hard_predictions_equal_scikit_learn(average, beta):
+def test_hard_predictions_equal_scikit_learn(verify, average, beta):
+    import sklearn
     from sklearn.metrics import fbeta_score
 
     rng = np.random.default_rng(0)
@@ -82,11 +91,13 @@ def test_hard_predictions_equal_scikit_learn(average, beta):
     # A(1) is 1 - 7e-8 in this steepest form.
     got = value(loss(y, np.eye(4)[decided].astype("float32"), sample_weight=weight))
     expected = fbeta_score(y, decided, beta=beta, average=average, sample_weight=weight)
-    assert got == pytest.approx(1 - expected, abs=2e-6)
+    oracle = f"1 - fbeta_score of scikit-learn {sklearn.__version__}, hard predictions"
+    verify("dl_techniques>FBetaLoss", oracle, got, 1 - expected, tolerance=2e-6)
 
 
 @pytest.mark.parametrize("loss", [AccuracyLoss, BalancedAccuracyLoss, GeometricMeanLoss])
-def test_hard_binary_predictions_equal_scikit_learn(loss):
+def test_hard_binary_predictions_equal_scikit_learn(verify, loss):
+    import sklearn
     from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
     rng = np.random.default_rng(1)
@@ -98,10 +109,12 @@ def test_hard_binary_predictions_equal_scikit_learn(loss):
         GeometricMeanLoss: np.sqrt(sides[0] * sides[1]),
     }[loss]
     got = value(loss(amplifying_scale=33)(y, decided.astype("float32")))
-    assert got == pytest.approx(1 - expected, abs=2e-6)
+    oracle = f"metrics of scikit-learn {sklearn.__version__}, hard predictions"
+    verify(f"dl_techniques>{loss.__name__}", oracle, got, 1 - expected, tolerance=2e-6)
 
 
-def test_other_metrics_of_the_confusion_matrix():
+def test_other_metrics_of_the_confusion_matrix(verify):
+    import sklearn
     from sklearn.metrics import jaccard_score, matthews_corrcoef
 
     rng = np.random.default_rng(2)
@@ -113,7 +126,11 @@ def test_other_metrics_of_the_confusion_matrix():
     for metric, reference in [(jaccard_index, jaccard_score), (matthews, matthews_corrcoef)]:
         loss = AnyLoss.from_metric(metric, amplifying_scale=33)
         expected = 1 - reference(y, decided)
-        assert value(loss(y, decided.astype("float32"))) == pytest.approx(expected, abs=2e-6)
+        got = value(loss(y, decided.astype("float32")))
+        oracle = f"1 - {reference.__name__} of scikit-learn {sklearn.__version__}"
+        verify("dl_techniques>AnyLoss", oracle, got, expected, tolerance=2e-6)
+        if metric is jaccard_index:
+            verify("dl_techniques>jaccard_index", oracle, got, expected, tolerance=2e-6)
 
 
 def test_f_beta_is_the_tversky_loss_of_the_approximation():

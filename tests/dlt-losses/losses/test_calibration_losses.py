@@ -94,24 +94,26 @@ def test_z_equals_calzone(verify):
     verify("dl_techniques>SpiegelhalterZLoss", "calzone-tool 0.1.0", got, abs(z))
 
 
-def test_brier_and_z_add_up():
+def test_brier_and_z_add_up(verify):
     expected = 0.1805 + 0.1 * 0.34933043**2 / 5
-    assert value(BrierSpiegelhalterLoss()(O, P)) == pytest.approx(expected, rel=1e-5)
+    got = value(BrierSpiegelhalterLoss()(O, P))
+    verify("dl_techniques>BrierSpiegelhalterLoss", "sum of its published parts", got, expected)
 
 
-def test_goodhart_is_the_sum_of_its_parts():
+def test_goodhart_is_the_sum_of_its_parts(verify):
     y = np.array([0, 2, 1])
     ce, entropy, information = 0.43637935, 0.66372832, 0.34155102
     for a, b in ((0.0, 0.0), (0.1, 0.01), (0.5, 1.0)):
         loss = GoodhartAwareLoss(entropy_weight=a, mi_weight=b)
         expected = ce - a * entropy + b * information
-        assert value(loss(y, LOGITS)) == pytest.approx(expected, abs=2e-6)
+        got = value(loss(y, LOGITS))
+        verify("dl_techniques>GoodhartAwareLoss", "golden parts", got, expected, tolerance=2e-6)
     p = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
     loss = GoodhartAwareLoss(from_logits=False)
     assert value(loss(y, p)) == pytest.approx(value(GoodhartAwareLoss()(y, LOGITS)), rel=1e-5)
 
 
-def test_mutual_information_is_the_mean_divergence_from_the_mean():
+def test_mutual_information_is_the_mean_divergence_from_the_mean(verify):
     from scipy.special import rel_entr
 
     p = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
@@ -120,7 +122,8 @@ def test_mutual_information_is_the_mean_divergence_from_the_mean():
     with_, without = (
         value(GoodhartAwareLoss(entropy_weight=0.0, mi_weight=b)(y, LOGITS)) for b in (1.0, 0.0)
     )
-    assert with_ - without == pytest.approx(expected, abs=2e-6)
+    oracle = "mutual information by rel_entr of scipy"
+    verify("dl_techniques>GoodhartAwareLoss", oracle, with_ - without, expected, tolerance=2e-6)
 
 
 @pytest.mark.parametrize("scale", [1e4, -1e4])
@@ -132,10 +135,10 @@ def test_goodhart_is_finite_at_extreme_logits(scale):
     assert np.isfinite(result.inputs[0]).all()
 
 
-def test_capsule_margins_have_their_golden_values():
+def test_capsule_margins_have_their_golden_values(verify):
     lengths = np.array([[0.95, 0.3, 0.05], [0.2, 0.6, 0.92]], "float32")
     each = ops.convert_to_numpy(CapsuleMarginLoss(reduction=None)(np.array([0, 1]), lengths))
-    np.testing.assert_allclose(each, [0.02, 0.4312], atol=1e-6)
+    verify("dl_techniques>CapsuleMarginLoss", "closed form", each, [0.02, 0.4312], tolerance=1e-6)
     direction = np.array([0.6, 0.0, 0.8], "float32")
     capsules = lengths[..., None] * direction
     assert value(CapsuleMarginLoss()(np.array([0, 1]), capsules)) == pytest.approx(0.2256, abs=1e-6)
@@ -196,23 +199,32 @@ def test_clip_equals_open_clip(verify, timm, variant):
     verify("dl_techniques>CLIPContrastiveLoss", oracle, got, expected, tolerance=2e-5)
 
 
-def test_clustering_has_its_golden_values():
+def test_clustering_has_its_golden_values(verify):
     h = Q.argmax(1)
     distance = ClusteringLoss(distribution_weight=0.0)
     balance = ClusteringLoss(distance_weight=0.0)
-    assert value(distance(h, Q)) == pytest.approx(0.05833333, abs=1e-6)
-    assert value(balance(h, Q)) == pytest.approx(0.00597222, abs=1e-6)
+    pair = [value(distance(h, Q)), value(balance(h, Q))]
+    expected = [0.05833333, 0.00597222]
+    verify("dl_techniques>ClusteringLoss", "closed form", pair, expected, tolerance=1e-6)
     assert value(ClusteringLoss(targets="argmax")(None, Q)) == pytest.approx(0.06430556, abs=1e-6)
 
 
-def test_deep_clustering_has_its_golden_values():
+def test_deep_clustering_has_its_golden_values(verify):
+    from scipy.stats import entropy
+
     p = ops.convert_to_numpy(dec_targets(Q))
-    np.testing.assert_allclose(p[0], [0.89018975, 0.07751312, 0.03229713], atol=1e-6)
-    assert value(DECLoss()(p, Q)) == pytest.approx(0.12066475, abs=1e-6)
+    exact = Q.astype("float64") ** 2 / Q.sum(0)
+    exact /= exact.sum(1, keepdims=True)
+    np.testing.assert_allclose(exact[0], [0.89018975, 0.07751312, 0.03229713], atol=1e-6)
+    verify("dl_techniques>dec_targets", "closed form in float64", p, exact, tolerance=1e-6)
+    each = entropy(exact, Q, axis=1)
+    assert each.mean() == pytest.approx(0.12066475, abs=1e-6)
+    got = ops.convert_to_numpy(DECLoss(reduction=None)(p, Q))
+    verify("dl_techniques>DECLoss", "relative entropy of scipy", got, each, tolerance=1e-6)
     z, mu = np.array([[0.0, 0], [1, 0], [3, 1]]), np.array([[0.0, 0], [2, 1]])
     q = ops.convert_to_numpy(student_t_assignments(z, mu))
     expected = [[0.857143, 0.142857], [0.6, 0.4], [0.153846, 0.846154]]
-    np.testing.assert_allclose(q, expected, atol=1e-6)
+    verify("dl_techniques>student_t_assignments", "golden values", q, expected, tolerance=1e-6)
     # The summand gives torch a graph.
     fixed = value_and_gradients(lambda p: DECLoss()(p, Q) + 0.0 * ops.sum(p), [], [p]).inputs[0]
     assert not fixed.any()

@@ -8,7 +8,12 @@ import pytest
 from keras import ops
 
 from dl_techniques.core.testing.differentiation import value_and_gradients
-from dl_techniques.losses import YOLOv12ObjectDetectionLoss, bbox_iou, bbox_nms
+from dl_techniques.losses import (
+    YOLOv12ObjectDetectionLoss,
+    bbox_iou,
+    bbox_nms,
+    task_aligned_assigner,
+)
 from dl_techniques.losses.boxes.bbox_iou import KINDS
 
 
@@ -63,6 +68,33 @@ def ciou(a, b):
     return iou - d2 / (c2 + 1e-7) - v * v / (1 - iou + v + 1e-7)
 
 
+def assigned(real, points, boxes, scores, topk):
+    """Assign anchors by loops: which object claims which, and the target scores."""
+    u = np.zeros((len(real), len(points)))
+    m = np.zeros_like(u)
+    inside = np.zeros_like(u, dtype=bool)
+    for g, (kind, true) in enumerate(real):
+        for a, (x, y, s) in enumerate(points):
+            px, py = x * s, y * s
+            inside[g, a] = min(px - true[0], py - true[1], true[2] - px, true[3] - py) > 1e-9
+            if inside[g, a]:
+                u[g, a] = max(0.0, ciou(true, [s * c for c in boxes[a]]))
+                m[g, a] = scores[a, kind] ** 0.5 * u[g, a] ** 6
+    claimed = np.zeros_like(inside)
+    for g in range(len(real)):
+        claimed[g, np.argsort(-m[g], kind="stable")[:topk]] = True
+    claimed &= inside
+    for a in np.flatnonzero(claimed.sum(0) > 1):
+        claimed[:, a] = False
+        claimed[u[:, a].argmax(), a] = True
+    targets = np.zeros_like(scores)
+    for g, (kind, _) in enumerate(real):
+        mine = np.flatnonzero(claimed[g])
+        for a in mine:
+            targets[a, kind] = m[g, a] * u[g, mine].max() / (m[g, mine].max() + 1e-9)
+    return claimed, targets
+
+
 def reference(objects, z, reg_max, classes, strides, size, topk):
     """The loss by loops over images, objects and anchors, in float64."""
     points = [
@@ -83,28 +115,9 @@ def reference(objects, z, reg_max, classes, strides, size, topk):
             for (x, y, _), d in zip(points, sides, strict=True)
         ]
         real = [(int(k), b) for k, *b in image if k >= 0 and b[2] > b[0] and b[3] > b[1]]
-        u = np.zeros((len(real), len(points)))
-        m = np.zeros_like(u)
-        inside = np.zeros_like(u, dtype=bool)
+        claimed, targets = assigned(real, points, boxes, scores, topk)
         for g, (kind, true) in enumerate(real):
-            for a, (x, y, s) in enumerate(points):
-                px, py = x * s, y * s
-                inside[g, a] = min(px - true[0], py - true[1], true[2] - px, true[3] - py) > 1e-9
-                if inside[g, a]:
-                    u[g, a] = max(0.0, ciou(true, [s * c for c in boxes[a]]))
-                    m[g, a] = scores[a, kind] ** 0.5 * u[g, a] ** 6
-        claimed = np.zeros_like(inside)
-        for g in range(len(real)):
-            claimed[g, np.argsort(-m[g], kind="stable")[:topk]] = True
-        claimed &= inside
-        for a in np.flatnonzero(claimed.sum(0) > 1):
-            claimed[:, a] = False
-            claimed[u[:, a].argmax(), a] = True
-        targets = np.zeros_like(scores)
-        for g, (kind, true) in enumerate(real):
-            mine = np.flatnonzero(claimed[g])
-            for a in mine:
-                targets[a, kind] = m[g, a] * u[g, mine].max() / (m[g, mine].max() + 1e-9)
+            for a in np.flatnonzero(claimed[g]):
                 x, y, s = points[a]
                 cells = [c / s for c in true]
                 box_loss += targets[a, kind] * (1 - ciou(boxes[a], cells))
@@ -141,6 +154,28 @@ def test_parts_equal_a_reference_written_with_loops(verify, seed):
     oracle = "its formulas by loops in NumPy, float64"
     for name, value in expected.items():
         verify("dl_techniques>YOLOv12ObjectDetectionLoss", oracle, array(parts[name]), value)
+
+
+def test_assigned_anchors_equal_loops(verify):
+    rng = np.random.default_rng(0)
+    points = [(rng.uniform(0, 64), rng.uniform(0, 64), 1) for _ in range(60)]
+    centers = np.array([p[:2] for p in points])
+    boxes = np.concatenate([centers - 12, centers + rng.uniform(6, 18, (60, 2))], axis=1)
+    scores = rng.random((60, 3))
+    real = [(1, [4, 4, 40, 36]), (0, [10, 8, 50, 44]), (1, [30, 20, 60, 62])]
+    claimed, targets = assigned(real, points, boxes, scores, topk=6)
+    assert (claimed.sum(1) > 1).all()
+    found = task_aligned_assigner(
+        *(x[None].astype("float32") for x in (scores, boxes)),
+        centers.astype("float32"),
+        np.array([[box for _, box in real]], "float32"),
+        np.array([[kind for kind, _ in real]]),
+        topk=6,
+    )
+    component, oracle = "dl_techniques>task_aligned_assigner", "its formulas by loops in NumPy"
+    verify(component, oracle, array(found.scores)[0], targets)
+    owners = np.array([box for _, box in real]).T @ claimed
+    verify(component, oracle, array(found.boxes)[0], owners.T)
 
 
 def test_images_of_weight_two_count_twice_and_of_weight_zero_not():
@@ -247,7 +282,7 @@ def greedy(boxes, scores, threshold, ids):
 
 
 @pytest.mark.parametrize("aware", [False, True])
-def test_suppression_equals_loops(aware):
+def test_suppression_equals_loops(verify, aware):
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 10, (2, 12, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(3, 8, (2, 12, 2))], -1).astype("float32")
@@ -256,7 +291,8 @@ def test_suppression_equals_loops(aware):
     kept = bbox_nms(boxes, scores, 0.3, max_outputs=15, class_ids=ids if aware else None)
     for n in range(2):
         expected = greedy(boxes[n], scores[n], 0.3, ids[n])
-        assert array(kept.indices)[n][array(kept.valid)[n]].tolist() == expected
+        ours = array(kept.indices)[n][array(kept.valid)[n]]
+        verify("dl_techniques>bbox_nms", "loops in NumPy", ours, expected, tolerance=0)
 
 
 def test_suppression_keeps_a_box_of_exactly_the_threshold_and_never_nan():

@@ -15,7 +15,7 @@ def value(tensor):
 
 
 @pytest.mark.parametrize("penalty", ["log", "log1p"])
-def test_the_weighted_sum_has_its_closed_form(penalty):
+def test_the_weighted_sum_has_its_closed_form(verify, penalty):
     layer = UncertaintyWeighting({"a": "regression", "b": "classification"}, penalty)
     layer.build(None)
     layer.log_variances.assign([0.3, -1.2])
@@ -23,7 +23,8 @@ def test_the_weighted_sum_has_its_closed_form(penalty):
     penalties = 0.5 * (s if penalty == "log" else np.log1p(np.exp(s)))
     parts = np.array([0.5, 1.0]) * np.exp(-s) * np.array([2.0, 3.0]) + penalties
     losses = {"a": ops.array(2.0), "b": ops.array(3.0)}
-    assert value(layer(losses)) == pytest.approx(parts.sum(), rel=1e-5)
+    oracle = f"closed form in float64, {penalty}"
+    verify("dl_techniques>UncertaintyWeighting", oracle, value(layer(losses)), parts.sum())
     assert value(layer({"b": ops.array(3.0)})) == pytest.approx(parts[1], rel=1e-5)
     with pytest.raises(ValueError, match="tasks"):
         layer({"c": ops.array(1.0)})
@@ -53,7 +54,7 @@ def test_learned_weights_reach_their_optimum():
     np.testing.assert_allclose(learned, [np.log(0.7), np.log(0.8)], atol=2e-3)
 
 
-def test_each_output_gets_the_loss_of_its_task():
+def test_each_output_gets_the_loss_of_its_task(verify):
     rng = np.random.default_rng(0)
     maps, z = rng.integers(0, 2, (2, 4, 4)), rng.normal(size=(2, 4, 4, 2)).astype("float32")
     loss = YOLOv12MultiTaskLoss(weights={"segmentation": 3.0})
@@ -63,7 +64,8 @@ def test_each_output_gets_the_loss_of_its_task():
         {"segmentation": maps, "classification": np.array([0, 1])},
         {"segmentation": z, "classification": np.zeros((2, 2), "float32")},
     )
-    assert value(both) == pytest.approx(expected + np.log(2), rel=1e-6)
+    oracle = "sum of its parts"
+    verify("dl_techniques>YOLOv12MultiTaskLoss", oracle, value(both), expected + np.log(2))
 
 
 def test_a_task_without_weight_is_skipped_and_others_are_refused():

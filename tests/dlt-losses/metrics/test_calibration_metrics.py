@@ -103,48 +103,56 @@ def test_the_curve_equals_scikit_learn(verify):
         verify("dl_techniques>reliability_curve", oracle, curve.confidence, confidence)
 
 
-def test_adaptive_errors_are_mean_gaps_of_equal_parts():
+def test_adaptive_errors_are_mean_gaps_of_equal_parts(verify):
     rng = np.random.default_rng(0)
     p = rng.random(240)
     y = (rng.random(240) < p**2).astype(int)
     parts = np.array_split(np.argsort(p), 12)
     expected = np.mean([abs(y[part].mean() - p[part].mean()) for part in parts])
-    assert adaptive_calibration_error(y, p, bins=12) == pytest.approx(expected, abs=1e-12)
+    oracle = "mean gap of parts of equal mass in float64"
+    ours = adaptive_calibration_error(y, p, bins=12)
+    verify("dl_techniques>adaptive_calibration_error", oracle, ours, expected, tolerance=1e-12)
     metric = AdaptiveCalibrationError(bins=12, cells=100_000)
-    assert streamed(metric, y, p) == pytest.approx(expected, abs=1e-5)
+    verify("dl_techniques>AdaptiveCalibrationError", oracle, streamed(metric, y, p), expected)
     labels, chances = problem()
     each = [adaptive_calibration_error(labels == k, chances[:, k]) for k in range(5)]
     assert adaptive_calibration_error(labels, chances) == pytest.approx(np.mean(each))
 
 
-def test_scores_equal_scikit_learn():
+def test_scores_equal_scikit_learn(verify):
+    import sklearn
     from sklearn.metrics import brier_score_loss, log_loss
 
     y, p = problem()
     p = p.astype("float64") / p.astype("float64").sum(1, keepdims=True)
     expected = brier_score_loss(y, p, labels=range(5), scale_by_half=False)
-    assert brier_score(y, p) == pytest.approx(expected, rel=1e-9)
-    assert streamed(BrierScore(), y, p) == pytest.approx(expected, rel=1e-5)
-    assert negative_log_likelihood(y, p) == pytest.approx(log_loss(y, p), rel=1e-6)
+    oracle = f"brier_score_loss of scikit-learn {sklearn.__version__}"
+    verify("dl_techniques>brier_score", oracle, brier_score(y, p), expected, tolerance=1e-9)
+    verify("dl_techniques>BrierScore", oracle, streamed(BrierScore(), y, p), expected)
+    oracle = f"log_loss of scikit-learn {sklearn.__version__}"
+    ours = negative_log_likelihood(y, p)
+    verify("dl_techniques>negative_log_likelihood", oracle, ours, log_loss(y, p), tolerance=1e-6)
 
 
-def test_the_brier_score_is_the_sum_of_its_parts():
+def test_the_brier_score_is_the_sum_of_its_parts(verify):
     rng = np.random.default_rng(0)
     p = rng.random(100)
     y = rng.integers(0, 2, 100)
     parts = brier_decomposition(y, p, bins=7)
     whole = parts.reliability - parts.resolution + parts.uncertainty + parts.within_bin
-    assert whole == pytest.approx(brier_score(y, p), abs=1e-12)
+    oracle = "sum of its parts equals the mean square in float64"
+    verify("dl_techniques>brier_decomposition", oracle, whole, np.mean((p - y) ** 2))
 
 
-def test_z_has_its_golden_value_and_p_value():
+def test_z_has_its_golden_value_and_p_value(verify):
     from scipy.stats import norm
 
     y, p = np.array([0, 1, 1, 0, 1]), np.array([0.1, 0.3, 0.8, 0.6, 0.95])
     z, chance = spiegelhalter_z(y, p, return_p_value=True)
-    assert z == pytest.approx(0.34933043, abs=1e-7)
+    oracle = "golden value by its formula"
+    verify("dl_techniques>spiegelhalter_z", oracle, z, 0.34933043, tolerance=1e-7)
     assert chance == pytest.approx(2 * norm.sf(z), abs=1e-12)
-    assert streamed(SpiegelhalterZ(), y, p) == pytest.approx(z, abs=1e-5)
+    verify("dl_techniques>SpiegelhalterZ", oracle, streamed(SpiegelhalterZ(), y, p), 0.34933043)
 
 
 METRICS = [
@@ -177,7 +185,8 @@ def test_masked_positions_do_not_count_in_evaluate(metric):
 
 @pytest.mark.parametrize("average", ["macro", "micro"])
 @pytest.mark.parametrize("classes", [1, 4])
-def test_overlaps_equal_scikit_learn(average, classes):
+def test_overlaps_equal_scikit_learn(verify, average, classes):
+    import sklearn
     from sklearn.metrics import f1_score, jaccard_score
 
     rng = np.random.default_rng(0)
@@ -191,7 +200,8 @@ def test_overlaps_equal_scikit_learn(average, classes):
     for metric, peer in ((SegmentationIoU, jaccard_score), (SegmentationDice, f1_score)):
         expected = peer(labels.ravel(), decided.ravel(), **settings)
         got = streamed(metric(classes, average=average), labels, p)
-        assert got == pytest.approx(expected, abs=1e-6)
+        oracle = f"{peer.__name__} of scikit-learn {sklearn.__version__}"
+        verify(f"dl_techniques>{metric.__name__}", oracle, got, expected, tolerance=1e-6)
 
 
 def test_classes_that_never_appear_and_ignored_pixels_do_not_count():

@@ -20,6 +20,7 @@ from dl_techniques.losses.clustering.dec_targets import dec_targets as dec_targe
 from dl_techniques.losses.clustering.student_t_assignments import student_t_assignments as student_t_assignments
 from dl_techniques.losses.detection.task_aligned_assigner import task_aligned_assigner as task_aligned_assigner
 from dl_techniques.losses.detection.yolov12_object_detection_loss import YOLOv12ObjectDetectionLoss as YOLOv12ObjectDetectionLoss
+from dl_techniques.losses.multi_task.multi_task_model import MultiTaskModel as MultiTaskModel
 from dl_techniques.losses.multi_task.uncertainty_weighting import UncertaintyWeighting as UncertaintyWeighting
 from dl_techniques.losses.multi_task.yolov12_multi_task_loss import YOLOv12MultiTaskLoss as YOLOv12MultiTaskLoss
 from dl_techniques.losses.segmentation.boundary_loss import BoundaryLoss as BoundaryLoss
@@ -62,6 +63,7 @@ __all__ = [
     "HausdorffDistanceLoss",
     "JaccardLoss",
     "LovaszLoss",
+    "MultiTaskModel",
     "SpiegelhalterZLoss",
     "TverskyLoss",
     "UncertaintyWeighting",

@@ -42,7 +42,7 @@ class RoutingCapsule(Layer):
     I capsules of P components become J of Q. The softmax is over the output capsules j: each
     input capsule distributes itself among them. The logits b belong to a sample and are no
     weights. Gradients flow through all rounds, as in the paper. The rounds are computed in
-    float32 at least; u_ij, `(batch, I, J, Q)`, takes most of the memory.
+    float32 at least; u_ij, batch I J Q numbers, takes most of the memory.
 
     Args:
         num_capsules: Number J of output capsules.
@@ -156,12 +156,21 @@ class RoutingCapsule(Layer):
             # A capsule of zeros predicts zeros, which neither add to a sum nor agree with it.
             shown = ops.expand_dims(ops.cast(mask, "bool"), -1)
             u = ops.where(shown, u, ops.zeros_like(u))
-        predictions = upcast(ops.einsum("bip,ijpq->bijq", u, self.kernel))
+        predictions = upcast(self._predictions(u))
         bias = None if self.bias is None else ops.cast(self.bias, predictions.dtype)
         capsules, _ = route(
             predictions, bias, self.routing_iterations, self.epsilon, self.stop_gradient_routing
         )
         return ops.cast(capsules, self.compute_dtype)
+
+    def _predictions(self, u: Tensor) -> Tensor:
+        """Return u_ij, `(batch, J, I, Q)`, by one product of matrices for each input capsule."""
+        count, capsules, size, width = self.kernel.shape
+        kernel = ops.reshape(
+            ops.transpose(self.kernel, (0, 2, 1, 3)), (count, size, capsules * width)
+        )
+        y = ops.matmul(ops.transpose(u, (1, 0, 2)), kernel)
+        return ops.transpose(ops.reshape(y, (count, -1, capsules, width)), (1, 2, 0, 3))
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
         """No mask: output capsules are no positions of the input."""

@@ -62,7 +62,9 @@ def quantized_tokens(x: Tensor, bits: int, measure: str, epsilon: float) -> tupl
     """
     largest = 2 ** (bits - 1) - 1
     scale = largest / ops.maximum(measured(x, measure, axis=-1), epsilon)
-    return ops.clip(ops.round(x * scale), -largest - 1, largest), scale
+    levels = ops.round(x * scale)
+    # The largest magnitude becomes the largest level: nothing is left to clip.
+    return levels if measure == "absmax" else ops.clip(levels, -largest - 1, largest), scale
 
 
 def weight_levels(bits: float) -> int:

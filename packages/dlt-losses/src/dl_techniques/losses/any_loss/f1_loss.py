@@ -30,9 +30,11 @@ class F1Loss(FixedMetricLoss):
         `y_pred`: `(batch,)` or `(batch, 1)` for one class, `(batch, classes)` for several.
         `y_true`: 0 or 1 in the same shape (for several classes one-hot or multi-label), or class
         numbers `(batch,)` or `(batch, 1)` where there are several. See `AnyLoss`.
+        `sample_weight`: `(batch,)`; it counts inside the confusion matrix, so weight 2 is the same
+        as a sample given twice.
 
     Output shape:
-        `()`.
+        `()`, one value of the whole batch; `(classes,)` with `average=None` and `reduction=None`.
 
     Raises:
         ValueError: If a setting is out of range, or shapes do not fit.

@@ -32,6 +32,9 @@ def jaccard_index(tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
         >>> loss = AnyLoss.from_metric(jaccard_index, amplifying_scale=30.0)
         >>> round(float(loss(np.array([1.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0]))), 4)
         0.5
+
+    References:
+        Jaccard, "The Distribution of the Flora in the Alpine Zone", New Phytologist 11, 1912.
     """
     del tn
     return ratio(tp, tp + fp + fn)

@@ -57,6 +57,10 @@ def bbox_nms(
         >>> kept = bbox_nms(boxes, np.array([0.8, 0.9, 0.3]), max_outputs=3)
         >>> np.array(kept.indices)[np.array(kept.valid)].tolist()
         [1, 2]
+
+    References:
+        Neubeck and Van Gool, "Efficient Non-Maximum Suppression", International Conference on
+        Pattern Recognition, 2006, doi:10.1109/ICPR.2006.479.
     """
     require_fractions(iou_threshold=iou_threshold)
     require_integers(max_outputs=max_outputs)

@@ -56,6 +56,10 @@ class ClusteringLoss(BatchLoss):
         >>> q = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
         >>> round(float(ClusteringLoss(targets="argmax")(None, q)), 4)  # 0.0583 + 0.0060
         0.0643
+
+    References:
+        Xie, Girshick and Farhadi, "Unsupervised Deep Embedding for Clustering Analysis",
+        arXiv:1511.06335 (for comparison: `DECLoss`).
     """
 
     def __init__(

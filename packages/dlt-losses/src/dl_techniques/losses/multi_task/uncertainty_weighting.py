@@ -43,12 +43,17 @@ class UncertaintyWeighting(Layer):
     contributes neither its loss nor its penalty.
 
     It is a layer because a variable inside a loss never trains. Call it in the `compute_loss` of
-    a model.
+    a model, or let `MultiTaskModel` do so.
 
     Args:
         tasks: Name of each task -> `"regression"` or `"classification"`.
         penalty: `"log"` or `"log1p"`.
         **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        losses: See below.
+        present: Mapping of names of tasks to numbers, or `None`; a task of zero contributes
+            neither its loss nor its penalty, as one that is missing.
 
     Input shape:
         A mapping of names to losses, any part of the tasks; or a list of one loss for each task,
@@ -95,11 +100,12 @@ class UncertaintyWeighting(Layer):
             shape=(len(self.tasks),), initializer="zeros", dtype="float32", name="log_variances"
         )
 
-    def call(self, losses: Any) -> Tensor:
+    def call(self, losses: Any, present: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the weighted sum.
 
         Args:
             losses: Losses by the name or in the order of their tasks.
+            present: Zero for each task that has no target in this batch.
         """
         names = list(self.tasks)
         if not isinstance(losses, Mapping):
@@ -119,7 +125,10 @@ class UncertaintyWeighting(Layer):
                 loss = upcast(losses[name])
                 own = ops.cast(s[index], loss.dtype)
                 penalty = own if self.penalty == "log" else ops.softplus(own)
-                total = total + factor * ops.exp(-own) * loss + 0.5 * penalty
+                term = factor * ops.exp(-own) * loss + 0.5 * penalty
+                if present is not None and name in present:
+                    term = ops.where(ops.greater(present[name], 0), term, ops.zeros_like(term))
+                total = total + term
         return ops.cast(total, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

@@ -35,8 +35,8 @@ class YOLOv12MultiTaskLoss(Loss):
     segmentation; anything else is refused.
 
     A head of weight zero is skipped: its loss does not count even if it is infinite. Weights are
-    fixed. Learned ones need a layer, because a variable inside a loss never trains: see
-    `UncertaintyWeighting`.
+    fixed. Learned ones need a model, because a variable inside a loss never trains: see
+    `MultiTaskModel` and `UncertaintyWeighting`.
 
     Args:
         task: `"classification"`, `"detection"`, `"segmentation"`, or `None` for the rank.
@@ -87,7 +87,7 @@ class YOLOv12MultiTaskLoss(Loss):
         if use_uncertainty:
             raise ValueError(
                 "`use_uncertainty` must be False, because a variable inside a loss never trains; "
-                "use an UncertaintyWeighting layer in `compute_loss`. "
+                "use a MultiTaskModel, or an UncertaintyWeighting layer in `compute_loss`. "
                 f"Received: use_uncertainty={use_uncertainty!r}"
             )
         for key, value in (weights or {}).items():

@@ -10,6 +10,7 @@ from keras import ops
 from dl_techniques.core import Tensor
 from dl_techniques.losses.arguments import is_number
 from dl_techniques.losses.batch_loss import BatchLoss
+from dl_techniques.losses.masks import mask_of
 from dl_techniques.losses.ratio import ratio
 from dl_techniques.losses.targets import align
 
@@ -125,8 +126,10 @@ class SegmentationLoss(BatchLoss):
                 f"Received: y_pred of shape {tuple(scores.shape)}, and a weight for each class"
             )
         weight = weight * ops.ones_like(scores[..., :1])
-        # A value of weight zero must not count even if it is NaN.
-        scores = ops.where(ops.equal(weight, 0), ops.zeros_like(scores), scores)
+        hides = by_pixel is not None or self.ignore_class is not None
+        if hides or mask_of(y_pred) is not None:
+            # A value of weight zero must not count even if it is NaN.
+            scores = ops.where(ops.equal(weight, 0), ops.zeros_like(scores), scores)
         y = self.prepare(y, scores)
         y, scores, weight = (flatten_pixels(t) for t in (y, scores, weight))
         if by_sample is None:

@@ -153,6 +153,9 @@ def negative_log_likelihood(y: Any, p: Any, epsilon: float = 1e-12) -> float:
         >>> from dl_techniques.metrics import negative_log_likelihood
         >>> round(negative_log_likelihood(np.array([1, 0]), np.array([0.5, 0.5])), 4)
         0.6931
+
+    References:
+        Guo et al., "On Calibration of Modern Neural Networks", arXiv:1706.04599.
     """
     if not is_number(epsilon) or not 0 < epsilon < 1:
         raise ValueError(f"`epsilon` must be within (0, 1). Received: epsilon={epsilon!r}")

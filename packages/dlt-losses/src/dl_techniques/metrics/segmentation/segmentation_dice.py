@@ -39,6 +39,9 @@ class SegmentationDice(OverlapMetric):
         >>> metric.update_state(np.array([[[1], [1], [0], [0]]]), p)
         >>> round(float(metric.result()), 4)
         0.8
+
+    References:
+        Dice, "Measures of the Amount of Ecologic Association Between Species", Ecology 26, 1945.
     """
 
     default_name = "segmentation_dice"

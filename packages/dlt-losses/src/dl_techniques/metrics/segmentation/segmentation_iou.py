@@ -39,6 +39,9 @@ class SegmentationIoU(OverlapMetric):
         >>> metric.update_state(np.array([[[1], [1], [0], [0]]]), p)
         >>> round(float(metric.result()), 4)
         0.6667
+
+    References:
+        Jaccard, "The Distribution of the Flora in the Alpine Zone", New Phytologist 11, 1912.
     """
 
     default_name = "segmentation_iou"
