@@ -205,7 +205,8 @@ def oracles(session: nox.Session) -> None:
     report.unlink(missing_ok=True)
     for number, backend in enumerate(chosen):
         environment = _environment(backend) | {"DL_TECHNIQUES_VERIFICATION": str(report)}
-        folders = ["tests/dlt-layers", "tests/dlt-losses", "tests/dlt-models-vision"]
+        folders = ["tests/dlt-layers", "tests/dlt-losses"]
+        folders += ["tests/dlt-models-seq", "tests/dlt-models-vision"]
         folders += [] if number else ["tests/dlt-weightwatcher/arrays/oracles"]
         # What compares stands beside the conformance of the same components, which it is not.
         selection = ("--ignore-glob=*/test_conformance.py", *NOT_SLOW)

@@ -1,0 +1,3 @@
+"""The version of dlt-models-seq."""
+
+__version__ = "0.1.0"
