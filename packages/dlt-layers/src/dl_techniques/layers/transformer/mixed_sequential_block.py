@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import keras
+from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
@@ -61,8 +62,10 @@ class MixedSequentialBlock(SameShape):
         norm_epsilon: Epsilon of a norm that is chosen by name.
         activation: Activation of the feed-forward block.
         qkv_bias: Whether queries, keys and values have biases; the output always has.
-        causal: Whether attention hides later tokens. The LSTM always does.
+        causal: Whether attention hides later tokens. The LSTM does unless it is bidirectional.
         seed: Seed of all dropouts.
+        bidirectional: Whether a second LSTM reads the sequence backwards; a dense layer then maps
+            both to the features.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -106,6 +109,7 @@ class MixedSequentialBlock(SameShape):
         qkv_bias: bool = True,
         causal: bool = False,
         seed: int | None = None,
+        bidirectional: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -129,6 +133,7 @@ class MixedSequentialBlock(SameShape):
         self.qkv_bias = qkv_bias
         self.causal = causal
         self.seed = seed
+        self.bidirectional = bidirectional
         self.branches = [
             *(["lstm"] if block_type != "transformer" else []),
             *(["attention"] if block_type != "lstm" else []),
@@ -151,20 +156,16 @@ class MixedSequentialBlock(SameShape):
                 "The input must be (batch, tokens, features) with `embed_dim` features. "
                 f"Received: embed_dim={self.embed_dim}, input_shape={tuple(input_shape)}"
             )
-        self.lstm = self.lstm_dense = self.attention = None
+        self.lstm = self.backward_lstm = self.lstm_dense = self.attention = None
         if "lstm" in self.branches:
             units = self.lstm_units or features
-            self.lstm = keras.layers.LSTM(
-                units,
-                return_sequences=True,
-                # The same distribution as Keras's "orthogonal", whose QR factorization no
-                # backend has in half precision.
-                recurrent_initializer=OrthonormalInitializer(),
-                dtype=self.dtype_policy,
-                name="lstm",
-            )
+            self.lstm = self._make_lstm(units, "lstm")
             self.lstm.build(input_shape)
-            if units != features:
+            if self.bidirectional:
+                self.backward_lstm = self._make_lstm(units, "backward_lstm", go_backwards=True)
+                self.backward_lstm.build(input_shape)
+                units *= 2
+            if units != features or self.bidirectional:
                 self.lstm_dense = keras.layers.Dense(
                     features, dtype=self.dtype_policy, name="lstm_dense"
                 )
@@ -200,9 +201,24 @@ class MixedSequentialBlock(SameShape):
             x = x + getattr(self, f"_{branch}")(call_part(norm, x, training), real, training)
         return x
 
+    def _make_lstm(self, units: int, name: str, go_backwards: bool = False) -> Any:
+        return keras.layers.LSTM(
+            units,
+            return_sequences=True,
+            go_backwards=go_backwards,
+            # The same distribution as Keras's "orthogonal", whose QR factorization no
+            # backend has in half precision.
+            recurrent_initializer=OrthonormalInitializer(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
     def _lstm(self, x: Tensor, real: Tensor | None, training: bool | None) -> Tensor:
         assert self.lstm is not None
         y = self.lstm(x, mask=real, training=training)
+        if self.backward_lstm is not None:
+            back = self.backward_lstm(x, mask=real, training=training)
+            y = ops.concatenate([y, ops.flip(back, axis=1)], axis=-1)
         y = y if self.lstm_dense is None else self.lstm_dense(y)
         return self.drop(y, training=training)
 
@@ -217,12 +233,14 @@ class MixedSequentialBlock(SameShape):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Both branches, and attention alone without norms."""
+        """Both branches, attention alone without norms, and an LSTM that reads both ways."""
         tokens = TensorSpec((2, 4, 6))
         yield Example(cls, {}, TensorSpec((2, 4, 8)), dead=("attention/key/bias",))
         plain: dict[str, Any] = {"num_heads": 2, "ff_dim": 6, "qkv_bias": False, "causal": True}
         plain |= {"block_type": "transformer", "use_layer_norm": False}
         yield Example(cls, plain, tokens, name="transformer")
+        both_ways = {"num_heads": 1, "lstm_units": 3, "block_type": "lstm", "bidirectional": True}
+        yield Example(cls, both_ways, tokens, name="bidirectional")
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:

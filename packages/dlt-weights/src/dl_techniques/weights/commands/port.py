@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -89,9 +90,20 @@ def _model(options: argparse.Namespace) -> Any:
         config = {"variant": options.variant, **config}
     # A class, or a function that returns a model of Keras's own classes.
     model = registry.load(options.to)(**config)
+    if not getattr(model, "built", False) and _needs_no_shape(model):
+        model.build()
     if not getattr(model, "built", False):
         raise UserError(f"{options.to} has no weights yet; give its input shape with --config.")
     return model
+
+
+def _needs_no_shape(model: Any) -> bool:
+    """Return whether the class itself says that its weights depend on no input shape."""
+    if "build" not in vars(type(model)):
+        return False
+    parameters = inspect.signature(model.build).parameters.values()
+    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    return all(p.default is not p.empty for p in named)
 
 
 def _provenance(options: argparse.Namespace) -> dict[str, Any]:
