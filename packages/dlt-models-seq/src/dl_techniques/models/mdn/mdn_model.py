@@ -12,6 +12,7 @@ from keras import ops
 from dl_techniques.core import (
     ActivationLike,
     Example,
+    Fraction,
     InitializerLike,
     Model,
     Rejection,
@@ -23,7 +24,7 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers import MDNLayer, mdn_moments, mdn_nll, mdn_sample
-from dl_techniques.layers.arguments import require_integers, require_shares
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import build_part, call_part, fresh_initializer, offset_seed
 from dl_techniques.models.mdn.quantiles import mixture_quantile
 
@@ -107,7 +108,7 @@ class MDNModel(Model):
         num_mixtures: int = 5,
         features: Any = None,
         activation: ActivationLike | None = "relu",
-        dropout_rate: float = 0.0,
+        dropout_rate: Fraction = 0.0,
         sigma_activation: str = "softplus",
         min_sigma: float = 1e-3,
         kernel_initializer: InitializerLike = "glorot_uniform",
@@ -117,7 +118,6 @@ class MDNModel(Model):
         super().__init__(**kwargs)
         for units in hidden_units:
             require_integers(hidden_units=units)
-        require_shares(dropout_rate=dropout_rate)
         self.hidden_units = tuple(hidden_units)
         self.output_dimension = output_dimension
         self.num_mixtures = num_mixtures
@@ -328,7 +328,6 @@ class MDNModel(Model):
         yield Rejection(cls, {"hidden_units": (0,)}, "hidden_units")
         yield Rejection(cls, {"output_dimension": 0}, "output_dimension")
         yield Rejection(cls, {"num_mixtures": 0}, "num_mixtures")
-        yield Rejection(cls, {"dropout_rate": 2.0}, "dropout_rate")
         yield Rejection(cls, {"sigma_activation": "relu"}, "sigma_activation")
         yield Rejection(cls, {"min_sigma": 0.0}, "min_sigma")
         yield Rejection(cls, {}, "input_shape", build=(2, 3, 4))

@@ -9,7 +9,9 @@ import keras
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     Model,
     RegularizerLike,
@@ -21,7 +23,7 @@ from dl_techniques.core import (
     resolve,
 )
 from dl_techniques.layers import PowerMLPLayer
-from dl_techniques.layers.arguments import require_integers, require_shares
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import build_part, call_part, fresh_initializer, offset_seed
 
 
@@ -76,22 +78,20 @@ class PowerMLP(Model):
 
     def __init__(
         self,
-        units: int = 1,
+        units: Count = 1,
         hidden_units: Sequence[int] = (32, 32),
-        k: int = 3,
+        k: Count = 3,
         final_linear: bool = True,
         output_activation: ActivationLike | None = None,
-        dropout_rate: float = 0.0,
+        dropout_rate: Fraction = 0.0,
         kernel_initializer: InitializerLike = "glorot_uniform",
         kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units, k=k)
         for width in hidden_units:
             require_integers(hidden_units=width)
-        require_shares(dropout_rate=dropout_rate)
         self.units = units
         self.hidden_units = tuple(hidden_units)
         self.k = k
@@ -158,8 +158,5 @@ class PowerMLP(Model):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, unknown features."""
-        yield Rejection(cls, {"units": 0}, "units")
         yield Rejection(cls, {"hidden_units": (4, 0)}, "hidden_units")
-        yield Rejection(cls, {"k": 0}, "k")
-        yield Rejection(cls, {"dropout_rate": 2.0}, "dropout_rate")
         yield Rejection(cls, {}, "input_shape", build=(2, None))

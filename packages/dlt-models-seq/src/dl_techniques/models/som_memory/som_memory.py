@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     Model,
@@ -82,7 +83,7 @@ class SOMMemory(Model):
     def __init__(
         self,
         map_size: tuple[int, int] = (10, 10),
-        num_classes: int | None = None,
+        num_classes: Count | None = None,
         initial_learning_rate: float = 0.5,
         sigma: float | None = None,
         decay_function: Any = "asymptotic",
@@ -93,8 +94,6 @@ class SOMMemory(Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_classes is not None:
-            require_integers(num_classes=num_classes)
         self.som = SOM2dLayer(
             map_size,
             initial_learning_rate,
@@ -325,11 +324,9 @@ class SOMMemory(Model):
     def rejections(cls) -> Iterator[Rejection]:
         """Invalid numbers and words."""
         yield Rejection(cls, {"map_size": (2, 0)}, "map_size")
-        yield Rejection(cls, {"num_classes": 0}, "num_classes")
         yield Rejection(cls, {"initial_learning_rate": 0.0}, "initial_learning_rate")
         yield Rejection(cls, {"sigma": 0.0}, "sigma")
         yield Rejection(cls, {"decay_function": "fast"}, "decay_function")
         yield Rejection(cls, {"neighborhood_function": "cone"}, "neighborhood_function")
-        yield Rejection(cls, {"update_mode": "online"}, "update_mode")
         yield Rejection(cls, {"max_iterations": 0}, "max_iterations")
         yield Rejection(cls, {}, "input_shape", build=(2, 3, 4))

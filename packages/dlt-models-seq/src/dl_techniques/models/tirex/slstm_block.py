@@ -9,8 +9,11 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
+    Fraction,
     InitializerLike,
+    PositiveNumber,
     Rejection,
     Shape,
     Tensor,
@@ -19,11 +22,6 @@ from dl_techniques.core import (
     upcast,
 )
 from dl_techniques.layers import RMSNorm, SwiGLUFFN
-from dl_techniques.layers.arguments import (
-    require_integers,
-    require_positive_numbers,
-    require_shares,
-)
 from dl_techniques.layers.parts import features_of, fresh_initializer
 from dl_techniques.layers.same_shape import SameShape
 from dl_techniques.models.tirex.slstm_cell import SLSTMCell
@@ -77,21 +75,16 @@ class SLSTMBlock(SameShape):
 
     def __init__(
         self,
-        num_heads: int = 4,
-        ffn_dim: int | None = None,
-        dropout: float = 0.0,
-        norm_epsilon: float = 1e-6,
-        group_norm_epsilon: float = 1e-5,
+        num_heads: Count = 4,
+        ffn_dim: Count | None = None,
+        dropout: Fraction = 0.0,
+        norm_epsilon: PositiveNumber = 1e-6,
+        group_norm_epsilon: PositiveNumber = 1e-5,
         kernel_initializer: InitializerLike = "glorot_uniform",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(num_heads=num_heads)
-        if ffn_dim is not None:
-            require_integers(ffn_dim=ffn_dim)
-        require_shares(dropout=dropout)
-        require_positive_numbers(norm_epsilon=norm_epsilon, group_norm_epsilon=group_norm_epsilon)
         self.num_heads = num_heads
         self.ffn_dim = ffn_dim
         self.dropout = dropout
@@ -176,10 +169,5 @@ class SLSTMBlock(SameShape):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, features that cannot be shared among the heads."""
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
-        yield Rejection(cls, {"ffn_dim": 0}, "ffn_dim")
-        yield Rejection(cls, {"dropout": 2.0}, "dropout")
-        yield Rejection(cls, {"norm_epsilon": 0.0}, "norm_epsilon")
-        yield Rejection(cls, {"group_norm_epsilon": 0.0}, "group_norm_epsilon")
         yield Rejection(cls, {}, "num_heads", build=(2, 3, 6))
         yield Rejection(cls, {}, "input_shape", build=(2, 3, None))

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from dl_techniques.core import (
+    Count,
     Example,
     InitializerLike,
     Layer,
@@ -20,7 +21,6 @@ from dl_techniques.core import (
     component,
     upcast,
 )
-from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import features_of
 
 # Beyond it the sigmoid is one in float32.
@@ -88,8 +88,8 @@ class SLSTMCell(Layer):
 
     def __init__(
         self,
-        units: int = 64,
-        num_heads: int = 4,
+        units: Count = 64,
+        num_heads: Count = 4,
         project_inputs: bool = True,
         use_bias: bool = True,
         unit_forget_bias: bool = True,
@@ -101,7 +101,6 @@ class SLSTMCell(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(units=units, num_heads=num_heads)
         if units % num_heads:
             raise ValueError(
                 "`units` must be a multiple of `num_heads`. "
@@ -219,8 +218,6 @@ class SLSTMCell(Layer):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Useless numbers, features that cannot be shared among the heads."""
-        yield Rejection(cls, {"units": 0}, "units")
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
         yield Rejection(cls, {"units": 6, "num_heads": 4}, "units")
         yield Rejection(cls, {"units": 8}, "num_heads", build=(2, 6))
         yield Rejection(cls, {"units": 8}, "input_shape", build=(2, None))

@@ -12,7 +12,9 @@ from keras import ops
 
 from dl_techniques import weights as W  # noqa: N812  # as the documents have it
 from dl_techniques.core import (
+    Count,
     Example,
+    Fraction,
     InitializerLike,
     Rejection,
     Shape,
@@ -21,7 +23,7 @@ from dl_techniques.core import (
     component,
 )
 from dl_techniques.layers import ResidualBlock, RMSNorm
-from dl_techniques.layers.arguments import require_integers, require_shares
+from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import fresh_initializer, offset_seed
 from dl_techniques.models.tirex.forecaster import (
     LEVELS,
@@ -113,15 +115,15 @@ class TiRex(Forecaster):
 
     def __init__(
         self,
-        patch_size: int = 32,
-        embed_dim: int = 512,
-        num_blocks: int = 12,
-        num_heads: int = 4,
-        input_ff_dim: int = 2048,
+        patch_size: Count = 32,
+        embed_dim: Count = 512,
+        num_blocks: Count = 12,
+        num_heads: Count = 4,
+        input_ff_dim: Count = 2048,
         ffn_dim: int | None = None,
         quantiles: Sequence[float] = LEVELS,
-        context_length: int = 2048,
-        dropout: float = 0.0,
+        context_length: Count = 2048,
+        dropout: Fraction = 0.0,
         kernel_initializer: InitializerLike = "glorot_uniform",
         seed: int | None = None,
         weights: Any = None,
@@ -129,10 +131,6 @@ class TiRex(Forecaster):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(patch_size=patch_size, embed_dim=embed_dim, num_blocks=num_blocks)
-        require_integers(num_heads=num_heads, input_ff_dim=input_ff_dim)
-        require_integers(context_length=context_length)
-        require_shares(dropout=dropout)
         if embed_dim % num_heads:
             raise ValueError(
                 "`embed_dim` must be a multiple of `num_heads`. "
@@ -342,16 +340,10 @@ class TiRex(Forecaster):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, sizes that do not divide each other."""
-        yield Rejection(cls, {"patch_size": 0}, "patch_size")
-        yield Rejection(cls, {"embed_dim": 0}, "embed_dim")
         yield Rejection(cls, {"embed_dim": 6}, "num_heads")
-        yield Rejection(cls, {"num_blocks": 0}, "num_blocks")
-        yield Rejection(cls, {"num_heads": 0}, "num_heads")
-        yield Rejection(cls, {"input_ff_dim": 0}, "input_ff_dim")
         yield Rejection(cls, {"ffn_dim": 0}, "ffn_dim")
         yield Rejection(cls, {"quantiles": (0.5, 0.1)}, "quantiles")
         yield Rejection(cls, {"context_length": 33}, "context_length")
-        yield Rejection(cls, {"dropout": 2.0}, "dropout")
 
 
 def _source(weights: Any) -> Any:

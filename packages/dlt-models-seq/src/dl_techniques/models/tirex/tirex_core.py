@@ -10,7 +10,9 @@ from keras import ops
 
 from dl_techniques.core import (
     ActivationLike,
+    Count,
     Example,
+    Fraction,
     Rejection,
     Shape,
     Tensor,
@@ -23,7 +25,6 @@ from dl_techniques.layers import (
     PositionalEmbedding,
     QuantileHead,
 )
-from dl_techniques.layers.arguments import require_integers, require_shares
 from dl_techniques.layers.parts import offset_seed
 from dl_techniques.models.tirex.forecaster import LEVELS, Forecaster, checked_levels, predicted
 from dl_techniques.models.tirex.scaling import location_and_scale
@@ -92,13 +93,13 @@ class TiRexCore(Forecaster):
 
     def __init__(
         self,
-        context_length: int = 128,
-        horizon: int = 32,
+        context_length: Count = 128,
+        horizon: Count = 32,
         quantiles: Sequence[float] = LEVELS,
         patch_size: int = 16,
         patch_stride: int | None = None,
         embed_dim: int = 64,
-        num_blocks: int = 2,
+        num_blocks: Count = 2,
         num_heads: int = 4,
         lstm_units: int | None = None,
         ff_dim: int | None = None,
@@ -110,13 +111,11 @@ class TiRexCore(Forecaster):
         scaling: bool = True,
         monotone: bool = True,
         activation: ActivationLike | None = "gelu",
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_integers(context_length=context_length, horizon=horizon, num_blocks=num_blocks)
-        require_shares(dropout=dropout)
         self.context_length = context_length
         self.horizon = horizon
         self.quantiles = checked_levels(quantiles)
@@ -277,15 +276,11 @@ class TiRexCore(Forecaster):
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
         """Numbers out of range, unknown words, series that are too long."""
-        yield Rejection(cls, {"context_length": 0}, "context_length")
-        yield Rejection(cls, {"horizon": 0}, "horizon")
         yield Rejection(cls, {"quantiles": (0.5, 0.1)}, "quantiles")
         yield Rejection(cls, {"patch_size": 0}, "patch_size")
         yield Rejection(cls, {"patch_stride": 0}, "stride")
         yield Rejection(cls, {"embed_dim": 0}, "embed_dim")
-        yield Rejection(cls, {"num_blocks": 0}, "num_blocks")
         yield Rejection(cls, {"num_heads": 0}, "num_heads")
         yield Rejection(cls, {"lstm_units": 0}, "lstm_units")
         yield Rejection(cls, {"ff_dim": 0}, "ff_dim")
-        yield Rejection(cls, {"dropout": 2.0}, "dropout")
         yield Rejection(cls, {}, "context_length", build=(2, 200))
