@@ -34,7 +34,7 @@ def entries(*kinds: str) -> list[Any]:
 
 def test_only_functions_are_not_part_of_model_files(tmp_path: Path) -> None:
     rest = entries("function")
-    assert len(rest) + len(entries(*STORED)) == sum(
+    assert len(rest) + len(entries(*STORED, "model")) == sum(
         entry.distribution in DISTRIBUTIONS for entry in registry.list()
     )
     for entry in rest:

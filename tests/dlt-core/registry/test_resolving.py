@@ -203,7 +203,7 @@ def test_fresh_copies() -> None:
         (object(), TypeError, "object"),
         ("LayerNormalisation", ValueError, "LayerNormalization"),
         ("nobody>Nothing", ValueError, "nobody>Nothing"),
-        ("dl_techniques>TiRex", ValueError, "dlt-models-seq"),
+        ("dl_techniques>WarmupSchedule", ValueError, "dlt-train"),
         ("", ValueError, "norm=''"),
         ("Dense", TypeError, "units"),
         ({}, ValueError, "`class_name`"),
