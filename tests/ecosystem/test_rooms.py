@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +79,28 @@ def test_imports_go_down(path):
 )
 def test_an_upward_import_is_found(room, line):
     assert len(upward(line, room)) == 1
+
+
+PACKAGES = CORE.parents[3]
+
+
+def owners() -> dict[str, str]:
+    """Import path of a package -> the distribution that brings it."""
+    found = {}
+    for project in PACKAGES.glob("*/pyproject.toml"):
+        settings = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        found |= dict.fromkeys(settings["import-names"], settings["name"])
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in PACKAGES.glob("*/*.toml")))
+def test_a_distribution_imports_only_those_that_it_declares(name):
+    project = tomllib.loads((PACKAGES / name / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {re.match(r"[\w-]+", text)[0] for text in project["project"]["dependencies"]}
+    known, foreign = owners(), {}
+    for path in (PACKAGES / name / "src").rglob("*.py"):
+        for line, module in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            owner = next((known[p] for p in known if f"{module}.".startswith(f"{p}.")), name)
+            if owner not in declared | {name}:
+                foreign[f"{path.name}:{line}"] = owner
+    assert not foreign

@@ -10,13 +10,14 @@ from keras import ops
 
 from dl_techniques.core import (
     Example,
+    Layer,
     Rejection,
+    Shape,
     Tensor,
     TensorSpec,
     component,
     upcast,
 )
-from dl_techniques.layers.same_shape import SameShape
 
 # From the next larger integer on, A(1) is one and A'(1) zero in floating point.
 _LARGEST_SCALE = {"float32": 33, "float64": 73}
@@ -66,7 +67,7 @@ def checked_scale(amplifying_scale: float, dtype: str) -> float:
     paper="arXiv:2405.14745",
     since="0.1",
 )
-class ApproximationFunction(SameShape):
+class ApproximationFunction(Layer):
     """Approximation of a hard decision: a steep sigmoid around the probability one half.
 
     A(p) = 1 / (1 + exp(-L (p - 0.5))), A'(p) = L A (1 - A), at most L / 4 at p = 0.5
@@ -107,6 +108,10 @@ class ApproximationFunction(SameShape):
     def call(self, inputs: Tensor) -> Tensor:
         """Approximate, in float32 at least."""
         return ops.cast(approximate(upcast(inputs), self.amplifying_scale), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        return input_shape
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
