@@ -142,7 +142,8 @@ class PowerMLPLayer(Layer):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """The paper's power, and the square without bias."""
-        yield Example(cls, {"units": 3}, TensorSpec((2, 5)))
+        # Of so many samples one passes the kink of each unit, whatever the first weights.
+        yield Example(cls, {"units": 3}, TensorSpec((8, 5)))
         config = {"units": 6, "k": 2, "use_bias": False}
         traits = frozenset({"permutation_equivariant"})
         yield Example(cls, config, TensorSpec((2, 3, 4)), traits=traits, name="square")
