@@ -50,9 +50,9 @@ def go_on(model: keras.Model, inputs: Sequence[Any], *, across: bool = False) ->
 
     On PyTorch it takes two steps. Compiling a step takes JAX much longer than tracing it: there
     nothing is computed, as equal programs give equal numbers from equal states. TensorFlow takes
-    one eager step, which is slow. Across processes, these two compare inference instead of
-    training. So does a model without trainable weights, or whose output is a scalar, for which
-    Keras's losses cannot train.
+    one eager step, which is slow; across processes it computes the outputs at inference instead.
+    So does a model without trainable weights, or whose output is a scalar, for which Keras's
+    losses cannot train.
 
     Args:
         model: The model.
@@ -64,7 +64,7 @@ def go_on(model: keras.Model, inputs: Sequence[Any], *, across: bool = False) ->
     state = _values(_state(model))
     backend = keras.backend.backend()
     trains = bool(model.trainable_variables) and all(len(y.shape) for y in model.outputs)
-    trains = trains and not (across and backend != "torch")
+    trains = trains and not (across and backend == "tensorflow")
     if backend == "jax":
         return Continuation(state, [], _program(model, inputs, trains=trains))
     x = list(inputs) if len(inputs) > 1 else inputs[0]

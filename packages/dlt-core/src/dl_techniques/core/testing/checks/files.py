@@ -52,7 +52,7 @@ def fresh_process(subject: Subject) -> None:
     """A process that imports nothing but the core loads the file and goes on alike.
 
     The state of weights, optimizer and random numbers is compared, and what further training
-    gives; on TensorFlow and JAX, inference. The model is a functional-style subclass, its parts
+    gives; on TensorFlow, inference. The model is a functional-style subclass, its parts
     quantized, adapted with LoRA and frozen. The first example stands for all: what another
     process lacks are classes, whatever their settings.
     """
