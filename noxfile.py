@@ -34,12 +34,14 @@ nox.options.sessions = [
     "manifest",
     "tests",
     "floor",
-    "alone",
     "scaffold",
+    "alone",
 ]
 
 # Where this is set, each process would compile all of Keras again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A package index that does not answer at once is no fault of what is tested.
+os.environ.setdefault("UV_HTTP_RETRIES", "10")
 
 ROOT = Path(__file__).parent
 DISTRIBUTIONS = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
@@ -251,19 +253,20 @@ def _wheels(session: nox.Session) -> Path:
 @nox.session
 def alone(session: nox.Session) -> None:
     """Build every wheel; install each alone in a clean environment and use it there."""
-    wheels = _wheels(session)
+    wheels, script = _wheels(session), str(ROOT / "tests" / "alone.py")
+    # All are tried, whatever one of them does.
+    failed = []
     for name in DISTRIBUTIONS:
         # A directory of its own, so that nothing of the workspace is importable by accident.
         wheel = ("--find-links", str(wheels), f"{name}[jax]>=0.1,<1")
-        python = _new_environment(session, f"alone-{name}", *NEWEST, *wheel)
-        session.run(
-            python,
-            "-I",
-            str(ROOT / "tests" / "alone.py"),
-            name,
-            env={"KERAS_BACKEND": "jax"},
-            external=True,
-        )
+        try:
+            python = _new_environment(session, f"alone-{name}", *NEWEST, *wheel)
+            session.run(python, "-I", script, name, env={"KERAS_BACKEND": "jax"}, external=True)
+        except nox.command.CommandFailed as error:
+            session.warn(f"{name}: {error.reason}")
+            failed.append(name)
+    if failed:
+        session.error(f"not usable alone: {', '.join(failed)}")
 
 
 @nox.session
