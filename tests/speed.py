@@ -27,6 +27,7 @@ BACKEND_FREE = (
     "tests/dlt-weights/files",
     "tests/dlt-weights/listing",
     "tests/ecosystem/test_sources.py",
+    "tests/ecosystem/test_style.py",
 )
 IGNORED_ONCE_TESTED = tuple(f"--ignore={path}" for path in BACKEND_FREE)
 # Each file is loaded by a process of its own, a few seconds each; what Keras asks for in memory and

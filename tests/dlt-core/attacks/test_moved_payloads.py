@@ -26,7 +26,7 @@ ADDED = "vocabulary"
 
 
 def problems(config: Any, known: KnownComponents) -> list[str]:
-    found = audit(config, label="x.keras", known=known).problems
+    found = audit(config, known, label="x.keras").problems
     return [str(problem.location) for problem in found]
 
 

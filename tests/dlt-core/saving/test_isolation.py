@@ -18,6 +18,7 @@ from dl_techniques.core.cli import main
 from dl_techniques.core.errors import ModelFileError
 from dl_techniques.core.files.isolation import Trial, resident, try_loading
 from dl_techniques.core.files.limits import LIMITS
+from dl_techniques.core.files.options import Options
 
 MIB = 1 << 20
 linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
@@ -33,7 +34,7 @@ def custom(name: str, tmp_path: Path, **config: Any) -> Path:
 
 def attempt(name: str, tmp_path: Path, limits: Any = LIMITS, **config: Any) -> Trial:
     path = custom(name, tmp_path, **config)
-    return try_loading(path, custom_objects={name: getattr(crashing, name)}, limits=limits)
+    return try_loading(path, Options(custom_objects={name: getattr(crashing, name)}, limits=limits))
 
 
 def test_a_sound_model_loads_after_its_trial(tmp_path: Path) -> None:

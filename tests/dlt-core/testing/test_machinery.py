@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import keras
+import numpy as np
 import pytest
 
 from dl_techniques.core import Example, Layer, TensorSpec, component
@@ -38,6 +39,25 @@ def test_a_report_counts_and_serializes():
     }  # fmt: skip
     assert "3 passed" in report.summary()
     report.raise_for_failures()
+
+
+def test_checks_draw_the_same_weights_unless_others_are_asked_for(monkeypatch):
+    drawn = []
+
+    class Recorded(keras.layers.Dense):
+        def build(self, input_shape):
+            super().build(input_shape)
+            drawn.append(keras.ops.convert_to_numpy(self.kernel))
+
+    def kernels():
+        drawn.clear()
+        check_component(Example(Recorded, {"units": 2}, TensorSpec((4, 3))), only=["output_shape"])
+        return np.stack(drawn)
+
+    first = kernels()
+    assert np.array_equal(first, kernels())
+    monkeypatch.setenv("CONFORMANCE_SEED", "1")
+    assert not np.array_equal(first, kernels())
 
 
 def test_failures_are_raised_with_the_results():

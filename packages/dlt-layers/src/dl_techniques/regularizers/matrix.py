@@ -20,5 +20,5 @@ def as_matrix(x: Tensor) -> Tensor:
     """
     w = upcast(ops.convert_to_tensor(x))
     if len(w.shape) == 0:
-        raise ValueError("`x` must have at least one axis. Received: a scalar")
+        raise ValueError("`x` must have at least one axis. Received: x of shape ()")
     return ops.reshape(w, (-1, w.shape[-1] if len(w.shape) > 1 else 1))

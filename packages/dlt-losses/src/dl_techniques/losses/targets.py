@@ -50,7 +50,7 @@ def align(
     p = ops.cast(ops.convert_to_tensor(y_pred), dtype)
     labels = ops.convert_to_tensor(y_true)
     if len(p.shape) == 0:
-        raise ValueError("`y_pred` must have a batch axis. Received: a scalar")
+        raise ValueError("`y_pred` must have a batch axis. Received: y_pred of shape ()")
     if len(p.shape) == 1:
         p = ops.expand_dims(p, -1)
         labels = ops.expand_dims(labels, -1) if len(labels.shape) == 1 else labels

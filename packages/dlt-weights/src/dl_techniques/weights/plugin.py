@@ -48,7 +48,7 @@ def dl_doctor() -> Iterator[Problem]:
 
 @hookimpl
 def dl_list_columns(ids: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """How many pretrained weights each model has, and their licences.
+    """Count the pretrained weights of each model, with their licences.
 
     Args:
         ids: Identifiers of the models.

@@ -284,7 +284,9 @@ def _stack(x: Any) -> Array:
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(f"Expected a matrix or a stack of them. Received: shape {np.shape(x)}")
+        raise ValueError(
+            f"`x` must be a matrix or a stack of them. Received: x of shape {np.shape(x)}"
+        )
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _columns(listing: Listing) -> dict[str, dict[str, str]]:
-    """What plugins, and the manifests, say of models beside their summaries."""
+    """Return the columns that plugins and manifests add to models."""
     columns = {"VARIANTS": {entry.id: " ".join(entry.variants) for entry in listing}}
     ids = tuple(entry.id for entry in listing)
     for answer in registry.plugins.call("dl_list_columns", ids=ids):

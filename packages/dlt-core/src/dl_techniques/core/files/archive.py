@@ -28,6 +28,10 @@ PROVENANCE: Final = "dl_techniques.json"
 STATE: Final = "dl_techniques_state.json"
 ASSETS: Final = "assets/"
 SUFFIX: Final = ".keras"
+LEGACY: Final = (
+    "Legacy whole-model HDF5 can run code of the file's choosing and is not loaded. "
+    "Convert it where it was made: save_model(model, 'NAME.keras')."
+)
 
 _MEMBERS: Final = (CONFIG, METADATA, WEIGHTS, PROVENANCE, STATE)
 _LOCAL_HEADER: Final = 30  # bytes, without the name and the extra field
@@ -209,11 +213,7 @@ class Archive:
         self._file.seek(0)
         head = self._file.read(8)
         if head.startswith(b"\x89HDF"):
-            hint = (
-                "Legacy whole-model HDF5 can run code of the file's choosing and is not loaded. "
-                "Convert it where it was made: save_model(model, 'NAME.keras')."
-            )
-            raise self._error("is an HDF5 file, not a `.keras` archive.", hint=hint)
+            raise self._error("is an HDF5 file, not a `.keras` archive.", hint=LEGACY)
         if not b"PK\3\4".startswith(head[:4]):
             raise self._error("is not a `.keras` archive: its first bytes are not a zip's.")
         if len(tail) < _END.size or not tail.startswith(b"PK\5\6"):

@@ -13,6 +13,7 @@ from dl_techniques.core.files import keras_versions, provenance, stored_state
 from dl_techniques.core.files.archive import (
     ASSETS,
     CONFIG,
+    LEGACY,
     METADATA,
     PROVENANCE,
     STATE,
@@ -23,6 +24,7 @@ from dl_techniques.core.files.archive import (
 from dl_techniques.core.files.config_walk import Audit, audit
 from dl_techniques.core.files.keras_builtins import READS_FILES
 from dl_techniques.core.files.known_components import KnownComponents
+from dl_techniques.core.files.options import Options
 from dl_techniques.core.files.provenance import Provenance
 from dl_techniques.core.files.stored_state import State
 from dl_techniques.core.files.weights import Weight, read_weights
@@ -46,12 +48,9 @@ class Checked(NamedTuple):
 def check(
     archive: Archive,
     folder: Path,
-    *,
     known: KnownComponents,
-    given: Collection[str] = (),
-    compile: bool = True,
-    allow_unsafe: bool = False,
-    finite: bool = False,
+    options: Options,
+    *,
     copy: bool = False,
 ) -> Checked:
     """Check all that a model file holds: configuration, weights, assets and digests.
@@ -60,10 +59,7 @@ def check(
         archive: The open file.
         folder: A private folder, into which weights and assets are unpacked.
         known: The components that names in the file may mean.
-        given: Names of the objects that the caller provides.
-        compile: Whether the model is to be compiled; otherwise its `compile_config` is left out.
-        allow_unsafe: Whether to accept objects that can run code of the file's choosing.
-        finite: Whether to refuse NaN and infinity in the weights.
+        options: The terms of `load_model`. Unless `compile`, the `compile_config` is left out.
         copy: Whether to write the weights anew into `folder`, as Keras reads them.
 
     Returns:
@@ -72,9 +68,9 @@ def check(
     Raises:
         ModelFileError: If the file is damaged, or its structure is not a model file's.
     """
-    label, limits = archive.label, archive.limits
+    label = archive.label
     config = archive.document(CONFIG)
-    if isinstance(config, dict) and not compile:
+    if isinstance(config, dict) and not options.compile:
         config["compile_config"] = None
     version = _keras_version(archive)
     said = None
@@ -83,17 +79,12 @@ def check(
     state = None
     if STATE in archive:
         state = stored_state.parse(archive.document(STATE), label)
-    found = audit(
-        config,
-        label=label,
-        known=known,
-        given=given,
-        allow_unsafe=allow_unsafe,
-        limits=limits,
-    )
+    found = audit(config, known, options, label=label)
     target = folder / WEIGHTS if copy else None
     with archive.section(WEIGHTS, folder / "stored") as source:
-        weights = read_weights(source, label=label, finite=finite, limits=limits, copy=target)
+        weights = read_weights(
+            source, label=label, finite=options.finite, limits=archive.limits, copy=target
+        )
     # After the weights were read: a file that changed meanwhile has another digest.
     archive.digest(WEIGHTS)
     for member in archive.members:
@@ -119,12 +110,7 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix == SUFFIX:
         return
-    hint = "Name it `.keras`."
-    if path.suffix in {".h5", ".hdf5"}:
-        hint = (
-            "Legacy whole-model HDF5 can run code of the file's choosing and is not loaded. "
-            "Convert it where it was made: save_model(model, 'NAME.keras')."
-        )
+    hint = LEGACY if path.suffix in {".h5", ".hdf5"} else "Name it `.keras`."
     raise ModelFileError("is not a `.keras` file.", path=str(path), hint=hint)
 
 

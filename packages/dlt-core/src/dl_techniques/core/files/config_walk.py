@@ -10,7 +10,7 @@ must agree, and no key, class or depth is exempt.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from dl_techniques.core.contract.identifier import parse_identifier
@@ -30,7 +30,7 @@ from dl_techniques.core.files.keras_builtins import (
     public_name,
 )
 from dl_techniques.core.files.known_components import KnownComponents
-from dl_techniques.core.files.limits import LIMITS, Limits
+from dl_techniques.core.files.options import OPTIONS, Options
 from dl_techniques.core.text import short_repr
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -83,29 +83,25 @@ class Audit(NamedTuple):
 
 def audit(
     config: Any,
+    known: KnownComponents,
+    options: Options = OPTIONS,
     *,
     label: str,
-    known: KnownComponents,
-    given: Collection[str] = (),
-    allow_unsafe: bool = False,
     saving: bool = False,
-    limits: Limits = LIMITS,
 ) -> Audit:
     """Walk a configuration.
 
     Args:
         config: The parsed `config.json`.
-        label: The model file's name in messages.
         known: The components that names in the file may mean.
-        given: Names of the objects that the caller provides.
-        allow_unsafe: Whether to accept objects that can run code of the file's choosing.
+        options: The terms of `load_model`.
+        label: The model file's name in messages.
         saving: Whether the hints are for somebody who saves a model, not for one who loads it.
-        limits: The bounds.
 
     Returns:
         All that it names. Nothing is raised: everything that is wrong is in `problems`.
     """
-    walk = _Walk(label, known, frozenset(given), allow_unsafe, saving, limits)
+    walk = _Walk(known, options, label, saving)
     walk.run(config)
     return Audit(
         tuple(walk.uses),
@@ -119,21 +115,13 @@ def audit(
 class _Walk:
     """One walk through one configuration."""
 
-    def __init__(
-        self,
-        label: str,
-        known: KnownComponents,
-        given: frozenset[str],
-        allow_unsafe: bool,
-        saving: bool,
-        limits: Limits,
-    ) -> None:
-        self._label = label
+    def __init__(self, known: KnownComponents, options: Options, label: str, saving: bool) -> None:
         self._known = known
-        self._given = given
-        self._allow_unsafe = allow_unsafe
+        self._given = options.custom_objects
+        self._allow_unsafe = options.allow_unsafe
+        self._most_problems = options.limits.problems
+        self._label = label
         self._saving = saving
-        self._limits = limits
         self._resolved: dict[str, Entry | DLTechniquesError] = {}
         self._literals: set[int] = set()
         self.uses: list[Use] = []
@@ -147,11 +135,11 @@ class _Walk:
         if not isinstance(config, dict) or not all(
             isinstance(config.get(key), kind) for key, kind in keys.items()
         ):
-            self._problem("is not the configuration of a model.", "config", _ASK)
+            self._problem("is not the configuration of a model.", "config")
             return
         # Iterators, not items: a list of a million numbers must not cost a million places.
         stack: list[Iterator[tuple[Any, str, str]]] = [iter([(config, "config", "")])]
-        while stack and len(self.problems) < self._limits.problems:
+        while stack and len(self.problems) < self._most_problems:
             value, location, key = next(stack[-1], (_DONE, "", ""))
             if value is _DONE:
                 stack.pop()
@@ -166,15 +154,13 @@ class _Walk:
             elif isinstance(value, str):
                 self._text(value, location, key)
             elif isinstance(value, int) and abs(value) >= _LARGEST:
-                self._problem(
-                    f"holds {short_repr(value)}, which no size or seed is.", location, _ASK
-                )
+                self._problem(f"holds {short_repr(value)}, which no size or seed is.", location)
 
     def _problem(
         self,
         message: str,
         location: str,
-        hint: str,
+        hint: str = _ASK,
         *,
         distribution: str | None = None,
         cause: BaseException | None = None,
@@ -193,14 +179,10 @@ class _Walk:
     # Objects.
 
     def _node(self, node: dict[str, Any], location: str) -> None:
-        name, module, registered = (
-            node.get(k) for k in ("class_name", "module", "registered_name")
-        )
+        name, module, registered = _names(node)
         texts = (name, "" if module is None else module, "" if registered is None else registered)
         if not all(isinstance(text, str) for text in texts):
-            self._problem(
-                "`class_name`, `module` and `registered_name` must be strings.", location, _ASK
-            )
+            self._problem("`class_name`, `module` and `registered_name` must be strings.", location)
             return
         self.texts.update(text for text in texts if text)
         assert isinstance(name, str)  # by the check above
@@ -229,11 +211,7 @@ class _Walk:
         )
 
     def _builtin_class(self, node: dict[str, Any], location: str) -> None:
-        module, name, registered = (
-            node.get("module"),
-            node["class_name"],
-            node.get("registered_name"),
-        )
+        name, module, registered = _names(node)
         full = public_name(module, name)
         if self._refused(full, location):
             return
@@ -245,7 +223,6 @@ class _Walk:
                 f"names {full} and registers it as {short_repr(registered)}: the names contradict "
                 "each other.",
                 location,
-                _ASK,
             )
             return
         self.builtins.append(Builtin(full, location, node))
@@ -254,7 +231,7 @@ class _Walk:
 
     def _refused(self, full: str, location: str) -> bool:
         if full in NEVER:
-            self._problem(f"holds {full}, which is refused: {NEVER[full]}.", location, _ASK)
+            self._problem(f"holds {full}, which is refused: {NEVER[full]}.", location)
             return True
         if full in RUNS_CODE:
             self.unsafe.append(full)
@@ -266,7 +243,7 @@ class _Walk:
         return False
 
     def _foreign(self, node: dict[str, Any], location: str) -> None:
-        module, name = node.get("module"), node["class_name"]
+        name, module, registered = _names(node)
         if isinstance(module, str) and (module == "keras" or module.startswith("keras.")):
             self._problem(
                 f"names {short_repr(f'{module}.{name}')}, which is not among the classes of "
@@ -275,7 +252,6 @@ class _Walk:
                 "If a later Keras brings it, upgrade: pip install -U 'dlt-core>=0.1,<1'",
             )
             return
-        registered = node.get("registered_name")
         self._problem(
             f"holds the class {short_repr(name)} of the module {short_repr(module)}, registered as "
             f"{short_repr(registered)}. A class is found by the identifier that a distribution "
@@ -297,7 +273,7 @@ class _Walk:
             self._component(node, name, location)
         else:
             self._problem(
-                f"holds the class {short_repr(name)} without saying whose it is.", location, _ASK
+                f"holds the class {short_repr(name)} without saying whose it is.", location
             )
 
     def _component(self, node: dict[str, Any], id: str, location: str) -> None:
@@ -318,7 +294,6 @@ class _Walk:
                     f"names {short_repr(f'{module}.{name}')} and registers it as {short_repr(id)}: "
                     "the names contradict each other.",
                     location,
-                    _ASK,
                     distribution=_provider(entry),
                 )
                 entry = None
@@ -326,7 +301,6 @@ class _Walk:
                 self._problem(
                     f"holds {entry.id} as a class, which is a function.",
                     location,
-                    _ASK,
                     distribution=_provider(entry),
                 )
         self.uses.append(Use(id, location, name, entry, node))
@@ -335,13 +309,10 @@ class _Walk:
 
     def _function(self, node: dict[str, Any], location: str) -> None:
         """Keras stores a custom function's identifier in `config`, not in `registered_name`."""
-        name, module, registered = (
-            node.get("config"),
-            node.get("module"),
-            node.get("registered_name"),
-        )
+        _, module, registered = _names(node)
+        name = node.get("config")
         if not isinstance(name, str):
-            self._problem("`config` of a function must be its name.", location, _ASK)
+            self._problem("`config` of a function must be its name.", location)
             return
         self.texts.add(name)
         if ">" in name:
@@ -353,7 +324,6 @@ class _Walk:
                 f"names the function {short_repr(name)} and registers it as "
                 f"{short_repr(registered)}: the names contradict each other.",
                 location,
-                _ASK,
             )
         elif (module == "builtins" and name in function_names()) or (
             f"{module}.{name}" in keras_builtins().functions
@@ -379,7 +349,7 @@ class _Walk:
             return
         problem = tensor_nodes.problem(name, node.get("config"))
         if problem:
-            self._problem(problem, location, _ASK)
+            self._problem(problem, location)
 
     def _arguments(self, node: dict[str, Any], name: str, location: str) -> None:
         """Check literal arguments: Keras reads a file where a list of values should stand."""
@@ -395,7 +365,6 @@ class _Walk:
                     f"gives {name} {short_repr(value)} as its `{key}`. A file may carry the values "
                     "themselves only, not a path or an address.",
                     f"{location}.config.{key}",
-                    _ASK,
                 )
 
     def _layer_name(self, node: dict[str, Any], location: str) -> None:
@@ -409,9 +378,7 @@ class _Walk:
                 "/" in name or "\\" in name or ".." in name or not name.isprintable()
             ):
                 self._problem(
-                    f"has the name {short_repr(name)}, which could lead out of a folder.",
-                    location,
-                    _ASK,
+                    f"has the name {short_repr(name)}, which could lead out of a folder.", location
                 )
 
     # Identifiers.

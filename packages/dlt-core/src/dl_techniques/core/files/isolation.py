@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from dl_techniques.core.errors import ModelFileError
-from dl_techniques.core.files.limits import LIMITS, Limits
+from dl_techniques.core.files.limits import Limits
+from dl_techniques.core.files.options import OPTIONS, Options
 from dl_techniques.core.lazy import import_address
 from dl_techniques.core.text import describe_error, short_repr, size_text
 
@@ -52,29 +53,19 @@ class Trial(NamedTuple):
         return self.outcome == "loaded"
 
 
-def try_loading(
-    path: Path,
-    *,
-    compile: bool = True,
-    custom_objects: Mapping[str, Any] | None = None,
-    allow_unsafe: bool = False,
-    finite: bool = False,
-    limits: Limits = LIMITS,
-) -> Trial:
+def try_loading(path: Path, options: Options = OPTIONS) -> Trial:
     """Load a model in a child process, and report what happened.
 
     Args:
         path: The model file.
-        compile: See `load_model`.
-        custom_objects: See `load_model`; the child imports them by module and name.
-        allow_unsafe: See `load_model`.
-        finite: See `load_model`.
-        limits: See `load_model`; `memory` and `seconds` bound the child.
+        options: The terms of `load_model`. The child imports custom objects by module and name,
+            and `limits.memory` and `limits.seconds` bound it.
 
     Raises:
         ValueError: If the child could not import a custom object.
         OSError: If the system does not tell how much memory a process takes.
     """
+    limits = options.limits
     most = path.stat().st_size + limits.memory
     with tempfile.TemporaryDirectory(prefix="dl_techniques-") as folder:
         file = Path(folder, "answer")
@@ -82,10 +73,8 @@ def try_loading(
             "sys.path": [str(entry) for entry in sys.path],
             "path": str(path),
             "file": str(file),
-            "compile": compile,
-            "custom_objects": _addresses(custom_objects or {}),
-            "allow_unsafe": allow_unsafe,
-            "finite": finite,
+            **options._asdict(),
+            "custom_objects": _addresses(options.custom_objects),
             "limits": list(limits),
         }
         with Path(folder, "errors").open("w+b") as errors:

@@ -2,7 +2,7 @@
 
 Keras promises nothing here: its constructors refuse arguments that they do not know. Most of
 these hold their default, which says the same as their absence, so they are left out. An
-argument that would change the model is a finding that names the Keras it needs; nothing is dropped
+argument that would change the model is a problem that names the Keras it needs; nothing is dropped
 silently.
 """
 
@@ -23,7 +23,7 @@ _ONE_TENSOR_IS_NO_LIST: Final = (3, 11)
 
 
 def version_key(text: str) -> tuple[int, ...]:
-    """A version for comparing.
+    """Return a version for comparisons.
 
     Args:
         text: Such as `"3.15.1"`; a suffix such as `.dev0` or `rc1` is left out.
@@ -37,7 +37,7 @@ def version_key(text: str) -> tuple[int, ...]:
 
 
 def least_keras(items: tuple[Builtin, ...]) -> str:
-    """The earliest of the known Keras releases that can build these.
+    """Return the earliest of the known Keras releases that can build these.
 
     Args:
         items: The built-ins that a configuration names.
@@ -57,11 +57,11 @@ def adapt(items: tuple[Builtin, ...], *, label: str, running: str) -> list[Model
 
     Args:
         items: The built-ins that the configuration names.
-        label: How messages call the file.
+        label: The file's name in messages.
         running: The version of the Keras that is installed.
 
     Returns:
-        What this Keras cannot do.
+        The problems: what this Keras cannot do.
     """
     current = version_key(running)
     problems = []
@@ -105,11 +105,11 @@ def unwrap_single_tensors(nodes: Iterable[dict[str, Any]], *, stored: str) -> No
 
 
 def too_new(stored: str, *, label: str) -> ModelFileError | None:
-    """The finding that a file is of another major version of Keras.
+    """Return the problem of a file of another major version of Keras.
 
     Args:
         stored: The version that wrote it.
-        label: How messages call the file.
+        label: The file's name in messages.
     """
     key = version_key(stored)
     if key and key[0] == _MAJOR:
@@ -124,18 +124,18 @@ def too_new(stored: str, *, label: str) -> ModelFileError | None:
 
 
 def _later(item: Builtin) -> list[tuple[str, str, bool]]:
-    """Arguments that came later: name, since when, and whether each says nothing."""
+    """Return arguments that came later: name, first version, whether each holds its default."""
     config = item.node.get("config")
     if not isinstance(config, dict):
         return []
     return [
-        (key, since, _says_nothing(item.name, key, config[key], default))
+        (key, since, _is_default(item.name, key, config[key], default))
         for key, (since, default) in keras_builtins().added.get(item.name, {}).items()
         if key in config
     ]
 
 
-def _says_nothing(name: str, key: str, value: Any, default: Any) -> bool:
+def _is_default(name: str, key: str, value: Any, default: Any) -> bool:
     if key == "name" and is_operation(name):
         return True  # a label only: the graph refers to the name beside `config`
     # A switch that was left alone is stored as false.

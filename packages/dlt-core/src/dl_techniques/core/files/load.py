@@ -24,6 +24,7 @@ from dl_techniques.core.files.config_walk import audit
 from dl_techniques.core.files.isolation import try_loading
 from dl_techniques.core.files.known_components import installed_and_declared
 from dl_techniques.core.files.limits import LIMITS, Limits
+from dl_techniques.core.files.options import Options
 from dl_techniques.core.registry.registry import registry
 from dl_techniques.core.text import describe_error
 
@@ -67,35 +68,19 @@ def load_model(
     """
     target = Path(path)
     check_suffix(target)
-    given = dict(custom_objects or {})
+    options = Options(compile, dict(custom_objects or {}), allow_unsafe, finite, limits)
     with private_folder() as name:
         folder = Path(name)
         if isolated:
             target = _copy(target, folder / "trial")
-            trial = try_loading(
-                target,
-                compile=compile,
-                custom_objects=given,
-                allow_unsafe=allow_unsafe,
-                finite=finite,
-                limits=limits,
-            )
+            trial = try_loading(target, options)
             if not trial.loaded:
                 raise ModelFileError(
                     f"was refused by a trial in isolation ({trial.outcome}): {trial.message}",
                     path=str(path),
                     hint="Do not load this file, unless you know who made it so.",
                 )
-        model, checked = open_model(
-            target,
-            folder,
-            label=str(path),
-            compile=compile,
-            given=given,
-            allow_unsafe=allow_unsafe,
-            finite=finite,
-            limits=limits,
-        )
+        model, checked = open_model(target, folder, options, label=str(path))
     said = checked.provenance.to_json() if checked.provenance else {}
     if said.get("weights"):
         model.weights_origin = said["weights"]
@@ -103,28 +88,14 @@ def load_model(
     return model
 
 
-def open_model(
-    path: Path,
-    folder: Path,
-    *,
-    label: str,
-    compile: bool = True,
-    given: Mapping[str, Any] | None = None,
-    allow_unsafe: bool = False,
-    finite: bool = False,
-    limits: Limits = LIMITS,
-) -> tuple[Any, Checked]:
+def open_model(path: Path, folder: Path, options: Options, *, label: str) -> tuple[Any, Checked]:
     """Open, check, rebuild and load a model file.
 
     Args:
         path: The file.
         folder: A private folder, into which everything for Keras is written.
+        options: The terms of `load_model`.
         label: The file's name in messages.
-        compile: See `load_model`.
-        given: The `custom_objects` of `load_model`.
-        allow_unsafe: See `load_model`.
-        finite: See `load_model`.
-        limits: See `load_model`.
 
     Returns:
         The model, and the checked content of its file.
@@ -132,34 +103,17 @@ def open_model(
     Raises:
         ModelFileError: See `load_model`.
     """
-    given = given or {}
     known = installed_and_declared()
-    with Archive(path, label=label, limits=limits) as archive:
-        checked = check(
-            archive,
-            folder,
-            known=known,
-            given=given,
-            compile=compile,
-            allow_unsafe=allow_unsafe,
-            finite=finite,
-            copy=True,
-        )
+    with Archive(path, label=label, limits=options.limits) as archive:
+        checked = check(archive, folder, known, options, copy=True)
     raise_problems(label, checked.problems)
     if rebuild.migrate(checked):
-        again = audit(
-            checked.config,
-            label=label,
-            known=known,
-            given=given,
-            allow_unsafe=allow_unsafe,
-            limits=limits,
-        )
+        again = audit(checked.config, known, options, label=label)
         raise_problems(label, again.problems)
         checked = checked._replace(audit=again)
-    plan = rebuild.prepare(checked, known=known, given=given, label=label)
+    plan = rebuild.prepare(checked, known=known, given=options.custom_objects, label=label)
     plan.write(folder)
-    model = _load(folder, plan, label, compile=compile, safe_mode=not allow_unsafe)
+    model = _load(folder, plan, options, label)
     if checked.state is not None:
         try:
             model_state.restore(model, checked.state, folder / WEIGHTS)
@@ -177,10 +131,13 @@ def _copy(path: Path, folder: Path) -> Path:
     return Path(shutil.copyfile(path, folder / "model.keras"))
 
 
-def _load(folder: Path, plan: rebuild.Plan, label: str, *, compile: bool, safe_mode: bool) -> Any:
+def _load(folder: Path, plan: rebuild.Plan, options: Options, label: str) -> Any:
     try:
         model = keras.saving.load_model(
-            folder, custom_objects=plan.objects, compile=compile, safe_mode=safe_mode
+            folder,
+            custom_objects=plan.objects,
+            compile=options.compile,
+            safe_mode=not options.allow_unsafe,
         )
     except KeyboardInterrupt:
         raise

@@ -50,7 +50,7 @@ class Provenance(NamedTuple):
     """Where pretrained weights come from: `source`, `sha256`, `licence`, ..."""
 
     def to_json(self) -> dict[str, Any]:
-        """The member as JSON types."""
+        """Return the member as JSON types."""
         document = {"format": FORMAT, **self._asdict()}
         document["components"] = {
             name: origin._asdict() for name, origin in sorted(self.components.items())
@@ -60,7 +60,7 @@ class Provenance(NamedTuple):
         return document
 
     def to_bytes(self) -> bytes:
-        """The member as it is written."""
+        """Return the member as it is written."""
         return json.dumps(self.to_json(), indent=1).encode("ascii")
 
 
@@ -69,7 +69,7 @@ def parse(document: Any, *, label: str) -> Provenance:
 
     Args:
         document: The parsed JSON.
-        label: How messages call the file.
+        label: The file's name in messages.
 
     Raises:
         ModelFileError: If it is malformed, or of a later format.
@@ -106,7 +106,7 @@ _TEXTS: Final = ("keras", "least_keras", "backend", "python", "core")
 
 
 def weights_origin(model: Any) -> dict[str, str]:
-    """What a model's attribute `weights_origin` says of its pretrained weights, as short texts.
+    """Return a model's `weights_origin`, the source of its pretrained weights, as short texts.
 
     Args:
         model: The model.
@@ -127,7 +127,7 @@ def check_digests(provenance: Provenance, digests: Mapping[str, str], *, label: 
     Args:
         provenance: Its content.
         digests: Every other member -> its sha256.
-        label: How messages call the file.
+        label: The file's name in messages.
 
     Raises:
         ModelFileError: If a member was altered, added or taken away.

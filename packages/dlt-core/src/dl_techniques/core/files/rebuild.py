@@ -150,7 +150,7 @@ def prepare(
         found: The file.
         known: The components that its names mean.
         given: The objects that the caller provides.
-        label: How messages call the file.
+        label: The file's name in messages.
 
     Raises:
         ModelFileProblems: If a component cannot be imported or contradicts its manifest, a name

@@ -13,6 +13,7 @@ from dl_techniques.core.files.check import Checked, check, check_suffix, private
 from dl_techniques.core.files.config_walk import Audit
 from dl_techniques.core.files.known_components import installed
 from dl_techniques.core.files.limits import LIMITS, Limits
+from dl_techniques.core.files.options import Options
 from dl_techniques.core.files.provenance import Origin, Provenance
 from dl_techniques.core.files.weights import Weight
 
@@ -92,7 +93,7 @@ def inspect_model(
         check_suffix(target)
         with Archive(target, limits=limits) as archive, private_folder() as folder:
             members, digests = archive.members, archive.digests
-            found = check(archive, Path(folder), known=installed(), finite=finite)
+            found = check(archive, Path(folder), installed(), Options(finite=finite))
     except ModelFileError as error:
         found = found._replace(problems=(error,))
     return ModelReport(

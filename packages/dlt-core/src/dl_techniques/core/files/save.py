@@ -25,6 +25,7 @@ from dl_techniques.core.files.config_walk import Audit, audit
 from dl_techniques.core.files.known_components import installed_and_declared
 from dl_techniques.core.files.limits import LIMITS
 from dl_techniques.core.files.load import open_model
+from dl_techniques.core.files.options import Options
 from dl_techniques.core.files.provenance import Origin, Provenance, weights_origin
 from dl_techniques.core.files.rebuilt import differences, known_obstacles, lost_values
 from dl_techniques.core.registry.registry import registry
@@ -83,9 +84,8 @@ def _describe(file: Path, label: str, weights: dict[str, str]) -> Provenance:
     known = installed_and_declared()
     with Archive(file, label=label) as archive:
         # Saving may include Lambda layers; loading them needs `allow_unsafe`.
-        found = audit(
-            archive.document(CONFIG), label=label, known=known, allow_unsafe=True, saving=True
-        )
+        terms = Options(allow_unsafe=True)
+        found = audit(archive.document(CONFIG), known, terms, label=label, saving=True)
         raise_problems(label, found.problems)
         members = {member.name: archive.digest(member.name) for member in archive.members}
     return Provenance(
@@ -118,7 +118,8 @@ def _require_same(model: Any, file: Path, label: str) -> None:
         with _same_random_numbers():
             # Keras warns of an optimizer without variables, which a later fit makes.
             trained = optimizer is not None and optimizer.built
-            again, _ = open_model(file, folder, label=label, compile=trained, allow_unsafe=True)
+            terms = Options(compile=trained, allow_unsafe=True)
+            again, _ = open_model(file, folder, terms, label=label)
     except ModelFileError as error:
         obstacles = known_obstacles(model)
         if not obstacles:

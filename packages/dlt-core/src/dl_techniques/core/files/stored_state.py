@@ -35,7 +35,7 @@ def parse(document: Any, label: str) -> State:
 
     Args:
         document: The parsed JSON.
-        label: How messages call the file.
+        label: The file's name in messages.
 
     Raises:
         ModelFileError: If it is malformed, too large, or of a later format.

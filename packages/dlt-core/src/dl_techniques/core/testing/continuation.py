@@ -1,4 +1,4 @@
-"""Whether two models train on alike, in one process or in two."""
+"""Compare the further training of two models, in one process or in two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STEPS: Final = {"torch": 2, "tensorflow": 1}  # on JAX a program stands for all
 
 
 class Continuation(NamedTuple):
-    """What further training gives, from the state that a model has."""
+    """The results of further training, from a model's present state."""
 
     state: list[Any]
     """Its variables and those of its optimizer before the steps."""

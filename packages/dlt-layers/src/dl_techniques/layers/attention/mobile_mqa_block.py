@@ -161,7 +161,7 @@ class MobileMQABlock(ChannelsLastLayer):
 
     @classmethod
     def rejections(cls) -> Iterator[Rejection]:
-        """Sizes that are none, an unknown norm."""
+        """Invalid sizes, an unknown norm."""
         yield Rejection(cls, {"num_heads": 0}, "num_heads")
         yield Rejection(cls, {"num_heads": 2, "kv_strides": 0}, "kv_strides")
         yield Rejection(cls, {"num_heads": 2, "norm": "no_such"}, "norm")

@@ -33,7 +33,7 @@ class ComplexLayer(Layer):
         if "complex" not in keras.backend.standardize_dtype(inputs.dtype):
             raise ValueError(
                 "`inputs` must be a complex tensor, or a pair of its real and imaginary parts. "
-                f"Received: a tensor of dtype {inputs.dtype}"
+                f"Received: inputs of dtype {inputs.dtype}"
             )
         parts = (
             ops.cast(part, self.compute_dtype) for part in (ops.real(inputs), ops.imag(inputs))
@@ -94,7 +94,7 @@ def part_shape(input_shape: Any) -> Shape:
 
 
 def _joined(real: Tensor, imaginary: Tensor) -> Tensor:
-    """Return the complex tensor; there is none of half precision."""
+    """Return the complex tensor; backends have no complex half precision."""
     real, imaginary = upcast(real), upcast(imaginary)
     if _view_as_complex is not None:
         return _view_as_complex(ops.stack([real, imaginary], axis=-1))

@@ -65,5 +65,5 @@ def unpack_ternary(packed: Any, rows: int) -> Any:
         )
     digits = (array[:, None] >> np.array([0, 2, 4, 6], "uint8")[:, None]) & 3
     if (digits == 3).any():
-        raise ValueError("`packed` must hold ternary digits. Received: a digit of 3")
+        raise ValueError("`packed` must hold ternary digits. Received: packed with a digit of 3")
     return (digits.reshape(4 * len(array), -1)[:rows].astype("int8")) - 1

@@ -83,7 +83,7 @@ def corners(boxes: Tensor, format: str) -> Tensor:
         ValueError: If the last axis is not 4.
     """
     if boxes.shape[-1] != 4:
-        raise ValueError(f"boxes must be (..., 4). Received: shape {tuple(boxes.shape)}")
+        raise ValueError(f"`boxes` must be (..., 4). Received: boxes of shape {tuple(boxes.shape)}")
     if format == "xyxy":
         return boxes
     start, size = boxes[..., :2], boxes[..., 2:]

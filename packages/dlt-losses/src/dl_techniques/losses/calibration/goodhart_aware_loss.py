@@ -105,7 +105,7 @@ class GoodhartAwareLoss(BatchLoss):
         if classes < 2:
             raise ValueError(
                 "`y_pred` must have a column for each of two classes at least. "
-                f"Received: one column, of shape {tuple(scores.shape)}"
+                f"Received: y_pred of shape {tuple(scores.shape)}"
             )
         if self.from_logits:
             log_p = ops.log_softmax(scores)

@@ -63,7 +63,7 @@ def by_class(function: Callable[[Tensor], Tensor], masks: Tensor) -> Tensor:
     if len(masks.shape) != 4:
         raise ValueError(
             "`y_pred` must be images (batch, height, width, classes) to compute distances. "
-            f"Received: shape {tuple(masks.shape)}"
+            f"Received: y_pred of shape {tuple(masks.shape)}"
         )
     _, height, width, classes = ops.shape(masks)
     planes = ops.reshape(ops.transpose(masks, (0, 3, 1, 2)), (-1, height, width))

@@ -43,8 +43,8 @@ def columns(y: Any, p: Any) -> tuple[Any, Any]:
         )
     if not ((chances >= 0) & (chances <= 1)).all():
         raise ValueError(
-            "`p` must be probabilities from 0 to 1. Received: values from "
-            f"{chances.min()} to {chances.max()}"
+            "`p` must be probabilities from 0 to 1. "
+            f"Received: p from {chances.min()} to {chances.max()}"
         )
     labels = labels[:, None] if labels.ndim == 1 else labels
     if labels.shape == (len(chances), 1) and chances.shape[1] > 1:

@@ -256,7 +256,7 @@ class SOMMemory(Model):
         counts = ops.convert_to_numpy(self._counts()).reshape(-1, self.num_classes)
         known = np.flatnonzero(counts.sum(-1))
         if not known.size:
-            raise ValueError("Call `fit_labels` before `classify`. Received: no counts")
+            raise ValueError("The memory has no classes. Call `fit_labels` before `classify`.")
         prototypes = self.prototypes.reshape(len(counts), -1)
         squares = ((prototypes[:, None] - prototypes[known]) ** 2).sum(-1)
         classes = counts[known[squares.argmin(-1)]].argmax(-1)

@@ -43,18 +43,18 @@ def as_series(context: Any, length: int) -> Series:
         if array.ndim not in {1, 2}:
             raise ValueError(
                 "`context` must be (time,), (batch, time) or a list of series. "
-                f"Received: shape={array.shape}"
+                f"Received: context of shape {array.shape}"
             )
         rows = list(array[None] if array.ndim == 1 else array)
     if not rows or (len(rows) == 1 and not len(rows[0])):
-        raise ValueError("`context` must hold at least one sample. Received: none")
+        raise ValueError(f"`context` must hold at least one sample. Received: context={context!r}")
     values = np.full((len(rows), length), np.nan, "float32")
     for place, row in zip(values, rows, strict=True):
         samples = np.asarray(row, dtype="float64")
         if samples.ndim != 1 or np.isinf(samples).any():
             raise ValueError(
                 "Each series of `context` must be a vector of finite numbers or NaN. "
-                f"Received: shape={samples.shape}"
+                f"Received: context with a series of shape {samples.shape}"
             )
         kept = samples[-length:]
         place[length - len(kept) :] = kept

@@ -347,7 +347,7 @@ class TiRex(Forecaster):
 
 
 def _source(weights: Any) -> Any:
-    """What the argument `weights` stands for.
+    """Resolve the argument `weights`.
 
     Raises:
         UnknownWeights: If a text is neither a file nor a name.

@@ -1,4 +1,4 @@
-"""What the two versions of ConvNeXt share."""
+"""Base of both versions of ConvNeXt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dl_techniques.models.vision.vision_model import VisionModel
 
 
 class Size(NamedTuple):
-    """What a variant is."""
+    """The settings of a variant."""
 
     depths: tuple[int, int, int, int]
     dims: tuple[int, int, int, int]

@@ -256,7 +256,7 @@ class _Blocks:
         )(x)
 
     def head(self, x: Tensor, filters: int) -> Tensor:
-        """What stands between the mean and the classifier."""
+        """Build the layers between the mean and the classifier."""
         x = keras.layers.Dense(filters, use_bias=False, name="head_dense")(x)
         norm = {"momentum": _MOMENTUM, "epsilon": _EPSILON}
         x = keras.layers.BatchNormalization(name="head_norm", **norm)(x)

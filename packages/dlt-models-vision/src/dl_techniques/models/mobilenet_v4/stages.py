@@ -51,7 +51,7 @@ def parse_stage(codes: Sequence[str]) -> list[Block]:
 
 
 class Size(NamedTuple):
-    """What a variant is."""
+    """The settings of a variant."""
 
     stem: int
     stages: tuple[tuple[str, ...], ...]

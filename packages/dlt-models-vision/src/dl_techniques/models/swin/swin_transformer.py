@@ -32,7 +32,7 @@ from dl_techniques.models.vision.vision_model import VisionModel
 
 
 class Size(NamedTuple):
-    """What a variant is."""
+    """The settings of a variant."""
 
     dim: int
     depths: tuple[int, ...]

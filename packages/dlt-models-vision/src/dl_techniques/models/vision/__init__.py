@@ -1,4 +1,4 @@
-"""What all vision models share: weights, head, features, preprocessing.
+"""Base of the vision models: weights, head, features, preprocessing.
 
 Importing this package imports neither Keras nor a backend; a name does, when it needs to.
 """

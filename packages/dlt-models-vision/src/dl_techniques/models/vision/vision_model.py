@@ -35,7 +35,7 @@ IMAGENET: Final[Mapping[str, Any]] = {"size": 224, "crop_pct": 0.875}
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Where the weights of a model come from.
+    """The source of a model's weights.
 
     Args:
         source: The file, or the name of the row.
@@ -114,7 +114,7 @@ class VisionModel(Model):
 
     @classmethod
     def source_of(cls, variant: str, weights: Any, accept_license: str | None = None) -> Any:
-        """What the argument `weights` stands for; listed weights are fetched.
+        """Resolve the argument `weights`; fetch listed weights.
 
         Args:
             variant: The variant.

@@ -40,7 +40,7 @@ from dl_techniques.models.vision.vision_model import VisionModel
 
 
 class Size(NamedTuple):
-    """What a variant is."""
+    """The settings of a variant."""
 
     dim: int
     depth: int
@@ -224,7 +224,7 @@ class ViT(VisionModel):
         if any(n is None or n % side for n, side in zip(size, sides, strict=True)):
             raise ValueError(
                 "`input_shape` must be whole numbers of patches. "
-                f"Received: height and width {tuple(size)}, patch_size={patch_size}"
+                f"Received: input_shape of size {tuple(size)}, patch_size={patch_size}"
             )
 
     def feature(self, level: int) -> Tensor:

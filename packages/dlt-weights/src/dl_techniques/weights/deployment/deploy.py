@@ -38,7 +38,7 @@ _PROBES: Final = (32, 64, 16, 8, 224)
 
 @dataclass
 class Deployment:
-    """What `deploy` did to a model.
+    """The changes that `deploy` made to a model.
 
     Args:
         folded: Normalizations and gains that the layers before them took in.
@@ -299,7 +299,7 @@ class _Passes:
 
 
 def _is_worth_unrolling(layer: Any) -> bool:
-    """Whether a layer holds others that can be folded."""
+    """Tell whether a layer holds others that can be folded."""
     name = folding.identifier(layer)
     if name in _BLOCKS:
         return True

@@ -40,7 +40,7 @@ def identifier(layer: Any) -> str:
 
 
 def affine_of(layer: Any, ndim: int) -> Affine | None:
-    """What a layer does to each channel at inference, if that is all it does.
+    """Return a layer's scale and offset for each channel at inference, if it does nothing else.
 
     Args:
         layer: Any layer.

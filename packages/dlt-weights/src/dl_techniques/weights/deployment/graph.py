@@ -29,12 +29,12 @@ class Call:
 
     @property
     def is_layer(self) -> bool:
-        """Whether it is a layer, not a bare operation."""
+        """Tell whether it is a layer, not a bare operation."""
         return isinstance(self.operation, keras.layers.Layer)
 
     @property
     def plain(self) -> bool:
-        """Whether tensors are all that it gets, and nothing asks for training."""
+        """Tell whether it gets tensors only, and nothing asks for training."""
         given = any(value not in (None, False) for value in self.kwargs.values())
         tensors = all(isinstance(x, keras.KerasTensor) for x in self.args)
         return not given and bool(self.args) and tensors
@@ -104,7 +104,7 @@ def calls_of(graph: Any) -> list[Call]:
 
 
 def counted(calls: list[Call]) -> Counter[int]:
-    """How often each operation is called, by its id.
+    """Count the calls of each operation, by its id.
 
     Args:
         calls: Of a graph.

@@ -99,7 +99,7 @@ def _shape(node: Any) -> tuple[int, ...] | None:
 
 
 def _below(node: Any, *targets: Any) -> Any:
-    """What stands before views that nothing else reads."""
+    """Return the node before views that nothing else reads."""
     while _is(node, *targets) and _single(node):
         node = node.args[0]
     return node
@@ -192,7 +192,7 @@ def _lay_kernel(graph: Any, node: Any) -> None:
 
 
 def _is_constant(node: Any) -> bool:
-    """Whether a node depends on parameters alone."""
+    """Tell whether a node depends on parameters alone."""
     if not isinstance(node, Node) or node.op == "get_attr":
         return isinstance(node, Node)
     pure = node.op == "call_function" and not _is_random(node)
@@ -200,7 +200,7 @@ def _is_constant(node: Any) -> bool:
 
 
 class Constants:
-    """What a graph computes of its parameters alone, kept until one of them changes.
+    """The part of a graph that depends on its parameters alone, kept until one of them changes.
 
     Args:
         module: The whole graph.

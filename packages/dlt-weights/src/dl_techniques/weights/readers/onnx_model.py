@@ -298,7 +298,7 @@ class Tensor:
             self._location = item.value
 
     def values(self) -> Values:
-        """Where the numbers are.
+        """The place of the numbers.
 
         Raises:
             UnreadableFile: If they are damaged, or lie elsewhere.

@@ -237,7 +237,7 @@ def _unread(tensor: Tensor) -> Unread:
 
 
 def _repeats(tensor: Tensor, nbytes: int) -> bool:
-    """Whether it is expanded: a small file can so describe a matrix of any size."""
+    """Tell whether it is expanded: so a small file can describe a matrix of any size."""
     return math.prod(tensor.shape) * numpy_dtype(tensor.dtype).itemsize > nbytes
 
 
@@ -249,7 +249,7 @@ def _begin(tensor: Tensor) -> int:
 
 
 def _reach(tensor: Tensor, nbytes: int) -> int:
-    """How many elements a tensor reaches over, after checking that they are in the storage."""
+    """Count the elements that a tensor reaches over; require that the storage holds them."""
     reach = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True)) + 1
     if _begin(tensor) + reach * numpy_dtype(tensor.dtype).itemsize > nbytes:
         raise UnreadableFile("a tensor reaches beyond its storage")

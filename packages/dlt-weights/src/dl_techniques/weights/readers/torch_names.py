@@ -174,7 +174,7 @@ def _bytes(*arguments: Any) -> bytes:
 
 
 def _mark(*_: Any) -> None:
-    """What is no tensor and says nothing about one."""
+    """An object that is not a tensor and says nothing about one."""
 
 
 _REBUILDERS: Final[dict[str, Callable[..., Any]]] = {
@@ -216,7 +216,7 @@ NAMES: Final[dict[tuple[str, str], Any]] = {
 
 
 def storage_of(pid: Any) -> Any:
-    """What a persistent identifier stands for.
+    """Resolve a persistent identifier.
 
     Args:
         pid: As the pickle has it: kind, type, key, device, count, and the view, if it is one.

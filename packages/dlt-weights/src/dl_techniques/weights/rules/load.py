@@ -88,7 +88,7 @@ def load(
 
 
 def _origin(rules: Layout, path: Path | None, entry: WeightEntry | None) -> dict[str, str]:
-    """Where weights come from, as files of models keep it."""
+    """Return the source of weights, as model files keep it."""
     origin = {"layout": rules.name, "rules": rules.digest}
     if path is None:
         return {"source": "arrays in memory", **origin}

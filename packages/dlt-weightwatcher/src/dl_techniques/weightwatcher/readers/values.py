@@ -122,7 +122,7 @@ def adopted(found: values.Values) -> Values:
 
 
 def in_file(found: Values) -> bool:
-    """Whether a fingerprint costs no reading of the numbers.
+    """Tell whether a fingerprint needs no reading of the numbers.
 
     Args:
         found: The values.
