@@ -12,6 +12,7 @@ from dl_techniques.losses.arguments import is_number
 from dl_techniques.losses.batch_loss import BatchLoss
 from dl_techniques.losses.masks import mask_of
 from dl_techniques.losses.ratio import ratio
+from dl_techniques.losses.segmentation.terms import over_classes
 from dl_techniques.losses.targets import align
 
 
@@ -155,11 +156,12 @@ class SegmentationLoss(BatchLoss):
         """Return probabilities.
 
         Args:
-            scores: Predictions as given.
+            scores: Predictions as given, `(samples, ..., classes)`.
         """
         if not self.from_logits:
             return scores
-        return ops.softmax(scores) if self.is_softmax(scores.shape[-1]) else ops.sigmoid(scores)
+        exclusive = self.is_softmax(scores.shape[-1])
+        return over_classes(ops.softmax, scores) if exclusive else ops.sigmoid(scores)
 
     def foreground(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return tensors without the column of class 0, if it does not count.
