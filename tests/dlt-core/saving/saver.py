@@ -2,10 +2,10 @@
 
     python saver.py MODE
 
-Each line of standard input, `NUMBER TARGET`, makes one more writer; each line of the answer,
-`NUMBER PROCESS`, says that one has saved its first file. MODE `keras` saves models with
-`save_model`; `forged` goes the same way without Keras. Each file says in its weights who wrote it:
-NUMBER, in all of them.
+Each line of standard input, `NUMBER SECONDS TARGET`, makes one more writer; each line of the
+answer, `NUMBER PROCESS`, says that one has saved its first file. It dies after SECONDS of the
+processor; 0 is for ever. MODE `keras` saves models with `save_model`; `forged` goes the same way
+without Keras. Each file says in its weights who wrote it: NUMBER, in all of them.
 
 A writer is a fork of this process, which has imported everything and started no thread: an
 interpreter for each would cost more than all that it is to show.
@@ -57,10 +57,12 @@ def real(number: int) -> Save:
     return lambda target: save_model(model, target)
 
 
-def write_for_ever(make: Callable[[int], Save], number: int, target: Path) -> None:
+def write_for_ever(make: Callable[[int], Save], number: int, life: float, target: Path) -> None:
     save = make(number)
     save(target)
     os.write(1, f"{number} {os.getpid()}\n".encode())
+    # Its own time of the processor counts; the signal ends a process that has no handler.
+    signal.setitimer(signal.ITIMER_PROF, life)
     while True:
         save(target)
 
@@ -77,10 +79,10 @@ def main() -> None:
     # A writer that was killed is to be gone, and nobody waits for it.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
-        number, _, target = line.rstrip("\n").partition(" ")
+        number, life, target = line.rstrip("\n").split(" ", 2)
         if not os.fork():
             try:
-                write_for_ever(make, int(number), Path(target))
+                write_for_ever(make, int(number), float(life), Path(target))
             finally:
                 os._exit(1)  # it must not read on in its maker's place
 
