@@ -385,11 +385,14 @@ class VisionModel(Model):
                 f"`until` must be a level: 0 to {count - 1} or one of {', '.join(self._levels)}. "
                 f"Received: until={until!r}"
             )
-        for layer in self.layers:
-            if layer.name != "head":
-                layer.trainable = False
+        for layer in self.backbone_layers():
+            layer.trainable = False
             if layer.name == until:
                 break
+
+    def backbone_layers(self) -> list[Any]:
+        """The layers that `freeze` freezes, in the order of the graph: all but the classifier."""
+        return [layer for layer in self.layers if layer.name != "head"]
 
     def reset_head(self, classes: int, classifier_activation: Any = None) -> Self:
         """A model with the same weights and a new classifier.
@@ -400,7 +403,12 @@ class VisionModel(Model):
 
         Returns:
             A model of its own; this one stays as it is.
+
+        Raises:
+            ValueError: If models of this class have no classifier.
         """
+        if not hasattr(self, "classes"):
+            raise ValueError(f"{type(self).__name__} has no classifier.")
         config = self.get_config() | {"include_top": True, "classes": classes}
         config["classifier_activation"] = classifier_activation
         model = type(self).from_config(config)

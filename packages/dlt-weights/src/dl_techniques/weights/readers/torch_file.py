@@ -40,6 +40,7 @@ _PROTOCOL: Final = 1001
 _PICKLE_LIMIT: Final = 1 << 28
 _NESTING: Final = 12
 _VISITS: Final = 100_000
+_SCRIPTED: Final = "__torch__"
 _MODULE_PARTS: Final = ("_parameters", "_buffers", "_modules")
 _ELSE: Final = (
     ". If PyTorch reads it, load it with `torch.load(path, weights_only=True)`, "
@@ -104,13 +105,14 @@ def _read_zip(path: Path, allow_stubs: bool) -> tuple[Any, Place]:
         if name is None:
             raise UnreadableFile("it holds no data.pkl, so it is no checkpoint of PyTorch")
         prefix = name.removesuffix("data.pkl")
-        if f"{prefix}constants.pkl" in members:
-            raise UnreadableFile("it is a TorchScript program; pass its state dict")
+        # A program of TorchScript keeps its code beside its tensors; it is not looked at.
+        is_program = f"{prefix}constants.pkl" in members
         order = members.get(f"{prefix}byteorder")
         if order is not None and read_member(path, order, 16).strip() != b"little":
             raise UnreadableFile("its numbers are big-endian")
         data = memoryview(read_member(path, members[name], _PICKLE_LIMIT))
-        content = PickleMachine(data, 0, NAMES, storage_of, allow_stubs=allow_stubs).load()
+        names = _ProgramNames(NAMES) if is_program else NAMES
+        content = PickleMachine(data, 0, names, storage_of, allow_stubs=allow_stubs).load()
 
         def place(tensor: Tensor) -> Values:
             if tensor.storage is None or tensor.reason:
@@ -123,6 +125,21 @@ def _read_zip(path: Path, allow_stubs: bool) -> tuple[Any, Place]:
             return _inflated(read_member(path, info, 1 << 40), tensor)
 
         return content, place
+
+
+class _ProgramNames(dict[tuple[str, str], Any]):
+    """The names of a state dict, and those of TorchScript, which become inert records."""
+
+    def get(self, key: tuple[str, str], default: Any = None) -> Any:
+        """The value of a name; the modules of a program have names of their own.
+
+        Args:
+            key: Module and name.
+            default: The value if it is not known.
+        """
+        if key[0].partition(".")[0] == _SCRIPTED or key[0] == "torch.jit._pickle":
+            return Stub(".".join(key))
+        return super().get(key, default)
 
 
 def _read_legacy(path: Path, allow_stubs: bool) -> tuple[Any, Place]:
@@ -223,6 +240,8 @@ def _joined(name: str, key: Any) -> str:
 def _children(item: Any) -> list[tuple[Any, Any]]:
     if isinstance(item, Stub):
         state = item.state if isinstance(item.state, Mapping) else {}
+        if item.name.partition(".")[0] == _SCRIPTED:
+            return list(state.items())
         inner = [state[part] for part in _MODULE_PARTS if isinstance(state.get(part), Mapping)]
         return [pair for part in inner for pair in part.items()] + list(item.items.items())
     if isinstance(item, Mapping):

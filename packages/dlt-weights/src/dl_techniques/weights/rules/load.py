@@ -274,7 +274,8 @@ def _assign(assignments: list[tuple[Any, Any]]) -> None:
             before.append((variable, np.array(keras.ops.convert_to_numpy(variable))))
             wanted = keras.backend.standardize_dtype(variable.dtype)
             plain = wanted if wanted != "bfloat16" else "float32"
-            variable.assign(np.ascontiguousarray(array, dtype=plain))
+            # Not `ascontiguousarray`, which gives a scalar an axis.
+            variable.assign(np.asarray(array, dtype=plain, order="C"))
     # Also when the user interrupts: half a checkpoint is no model.
     except BaseException:
         for variable, array in before:
