@@ -94,6 +94,8 @@ class CLIPLogits(Layer):
         self.logit_scale = self.add_weight(
             name="logit_scale",
             shape=(),
+            # In half precision it is off by 1 in 1000.
+            autocast=False,
             initializer=keras.initializers.Constant(-math.log(self.temperature)),
             constraint=ValueRangeConstraint(-math.log(self.max_scale), math.log(self.max_scale)),
         )

@@ -12,6 +12,7 @@ import keras
 from dl_techniques.core import (
     Count,
     Example,
+    Fraction,
     PositiveNumber,
     Rejection,
     Tensor,
@@ -28,7 +29,7 @@ from dl_techniques.layers import (
 from dl_techniques.losses import CLIPContrastiveLoss
 from dl_techniques.models.clip.clip_logits import CLIPLogits
 from dl_techniques.models.clip.end_of_text_pooling import EndOfTextPooling
-from dl_techniques.models.vision.graph import image_input, truncated_normal
+from dl_techniques.models.vision.graph import image_input, patch_map, truncated_normal
 from dl_techniques.models.vision.vision_model import VisionModel
 from dl_techniques.weights import WeightEntry
 
@@ -155,7 +156,7 @@ class CLIPModel(VisionModel):
         text_depth: Count | None = None,
         text_heads: Count | None = None,
         norm_epsilon: PositiveNumber = 1e-5,
-        label_smoothing: float = 0.0,
+        label_smoothing: Fraction = 0.0,
         preprocess: Mapping[str, Any] | None = None,
         include_preprocessing: bool = False,
         accept_license: str | None = None,
@@ -244,9 +245,7 @@ class CLIPModel(VisionModel):
             level: The number of the block.
         """
         tokens = self.get_layer(f"image_block{level}").output
-        rows, columns = self.get_layer("image_positions").grid_size
-        patches = keras.layers.Cropping1D((1, 0))(tokens)
-        return keras.layers.Reshape((rows, columns, tokens.shape[-1]))(patches)
+        return patch_map(tokens, self.get_layer("image_positions").grid_size)
 
     def backbone_layers(self) -> list[Any]:
         """The layers of the image's tower: training the rest is known as locked-image tuning."""
@@ -310,7 +309,6 @@ class CLIPModel(VisionModel):
         yield Rejection(cls, {"image_heads": 5}, "image_heads")
         yield Rejection(cls, {"text_dim": 500}, "text_heads")
         yield Rejection(cls, {"end_token": 49408}, "end_token")
-        yield Rejection(cls, {"label_smoothing": 2.0}, "label_smoothing")
         yield Rejection(cls, {"input_shape": (30, 32, 3)}, "input_shape")
         yield Rejection(cls, {"weights": 3}, "weights")
 

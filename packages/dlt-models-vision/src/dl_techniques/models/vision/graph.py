@@ -84,6 +84,18 @@ def pooled(x: Tensor, pooling: str | None) -> Tensor:
     return keras.layers.GlobalMaxPooling2D(name="pool")(x)
 
 
+def patch_map(tokens: Tensor, grid: tuple[int, int], prefix: int = 1) -> Tensor:
+    """Tokens of patches as a map, (batch, rows, columns, dim).
+
+    Args:
+        tokens: (batch, prefix + patches, dim).
+        grid: Rows and columns of patches.
+        prefix: Number of tokens before the patches.
+    """
+    patches = keras.layers.Cropping1D((prefix, 0))(tokens)
+    return keras.layers.Reshape((*grid, tokens.shape[-1]))(patches)
+
+
 def classifier(x: Tensor, classes: int, activation: Any) -> Tensor:
     """The last layer, named `head`.
 

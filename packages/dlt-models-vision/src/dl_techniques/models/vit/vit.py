@@ -34,6 +34,7 @@ from dl_techniques.models.vision.graph import (
     classifier,
     drop_path_rates,
     image_input,
+    patch_map,
     truncated_normal,
 )
 from dl_techniques.models.vision.vision_model import VisionModel
@@ -234,9 +235,7 @@ class ViT(VisionModel):
             level: The number of the block.
         """
         tokens = self.get_layer(f"block{level}").output
-        rows, columns = self.get_layer("positions").grid_size
-        patches = keras.layers.Cropping1D((1 + self.num_registers, 0))(tokens)
-        return keras.layers.Reshape((rows, columns, tokens.shape[-1]))(patches)
+        return patch_map(tokens, self.get_layer("positions").grid_size, 1 + self.num_registers)
 
     @classmethod
     def signature_of(cls, variant: str) -> tuple[int, int]:
