@@ -171,9 +171,7 @@ def test_open_clip(open_clip, written, agrees, returns, inputs, tmp_path):
 def test_open_clip_with_gelu_and_images_of_another_size(open_clip, written, agrees, images):
     theirs = open_clip(quick_gelu=False)
     path = written(theirs)
-    model = CLIPModel(
-        weights=path, activation="gelu", **{**SMALL, "input_shape": (32, 32, 3)}
-    )
+    model = CLIPModel(weights=path, activation="gelu", **{**SMALL, "input_shape": (32, 32, 3)})
     from open_clip.model import resize_pos_embed
 
     state = theirs.state_dict()
@@ -190,8 +188,11 @@ def test_open_clip_with_gelu_and_images_of_another_size(open_clip, written, agre
 def test_a_file_tells_the_variant(monkeypatch, tmp_path):
     """Those of one depth and width are told apart by patches and images."""
     sizes = CLIPModel.settings_of("vit_b_32")._replace(
-        **{name: n for name, n in SMALL.items() if name.endswith(("dim", "depth", "heads", "size"))
-           and name != "vocabulary_size"}
+        **{
+            name: n
+            for name, n in SMALL.items()
+            if name.endswith(("dim", "depth", "heads", "size")) and name != "vocabulary_size"
+        }
     )
     known = {
         "vit_b_32": sizes._replace(patch_size=16, image_size=16),
@@ -214,8 +215,14 @@ def test_listed_weights_tell_the_activation(tmp_path, monkeypatch):
     place.parent.mkdir(parents=True)
     (tmp_path / "gelu.safetensors").rename(place)
     entry = W.WeightEntry(
-        component="dl_techniques>CLIPModel", variant="vit_b_32", tag="gelu", sources=(source,),
-        licence="mit", layout="openclip", gate="none", config={"activation": "gelu"},
+        component="dl_techniques>CLIPModel",
+        variant="vit_b_32",
+        tag="gelu",
+        sources=(source,),
+        licence="mit",
+        layout="openclip",
+        gate="none",
+        config={"activation": "gelu"},
     )
     config = CLIPModel(weights=entry, **SMALL).get_config()
     assert config["activation"] == "gelu"
@@ -242,7 +249,6 @@ def test_training(inputs):
     kept = {v.path.split("/")[0] for v in model.trainable_variables}
     assert not any(name.startswith("image_") for name in kept)
     assert {"text_block0", "logits"} <= kept
-
 
     with pytest.raises(ValueError, match="no classifier"):
         model.reset_head(3)

@@ -42,7 +42,9 @@ def random_texts():
 @pytest.fixture(scope="module")
 def merges():
     try:
-        return Path(metadata.distribution("open_clip_torch").locate_file(VOCABULARY.sources[0].file))
+        return Path(
+            metadata.distribution("open_clip_torch").locate_file(VOCABULARY.sources[0].file)
+        )
     except metadata.PackageNotFoundError:
         pytest.skip("open_clip_torch brings the vocabulary")
 
@@ -113,7 +115,7 @@ def test_what_is_refused(small, tmp_path, monkeypatch):
         CLIPTokenizer(small)([3])
     broken = tmp_path / "broken.txt"
     broken.write_bytes(b"#version\na b c\n")
-    with pytest.raises(ValueError, match="`vocabulary`.*broken"):
+    with pytest.raises(ValueError, match=r"`vocabulary`.*broken"):
         CLIPTokenizer(broken)
     monkeypatch.setitem(sys.modules, "ftfy", None)
     with pytest.raises(ImportError, match=r"dlt-models-vision\[text\]"):

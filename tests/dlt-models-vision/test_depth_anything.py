@@ -112,8 +112,8 @@ def test_transformers(peer, written, agrees, returns, images, gradients):
     ]
     found = gradients(model, images(16), variables)
     for name, mine, other in zip(("patches", "neck3"), found, wanted, strict=True):
-        other = other.permute(2, 3, 1, 0)
-        agrees("DepthAnything", "transformers", mine, other, f"gradient of {name}")
+        moved = other.permute(2, 3, 1, 0)
+        agrees("DepthAnything", "transformers", mine, moved, f"gradient of {name}")
     _official_file_agrees(model, path, images(16))
 
 
@@ -220,14 +220,14 @@ def test_sizes_of_images():
 
 
 @pytest.mark.oracle
-def test_aligned_resize(agrees, images, gradients):
+def test_aligned_resize(agrees, images):
     import torch
 
     x = images(3, 5)
-    t = torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=True)
+    t = torch.tensor(x.transpose(0, 3, 1, 2))
     wanted = torch.nn.functional.interpolate(t, (7, 4), mode="bilinear", align_corners=True)
     found = AlignedResize((7, 4))(x)
-    agrees("AlignedResize", "torch", found, wanted.detach().permute(0, 2, 3, 1))
+    agrees("AlignedResize", "torch", found, wanted.permute(0, 2, 3, 1))
     assert AlignedResize(1)(x).shape == (2, 1, 1, 3)
 
 

@@ -87,6 +87,27 @@ def test_checks_after_a_failed_step_are_skipped_and_its_cause_is_reported_once()
     assert sum("no such thing" in line for line in report.summary().splitlines()) == 1
 
 
+def test_a_mapping_is_the_only_argument_or_names_several():
+    @component("machinery>Several", kind="layer")
+    class Several(Layer):
+        """Doubles `x`, and adds `y`."""
+
+        def call(self, x, y):
+            return 2 * x + y
+
+    @component("machinery>Mapped", kind="layer")
+    class Mapped(Layer):
+        """Doubles `x`, and adds `y`."""
+
+        def call(self, inputs):
+            return 2 * inputs["x"] + inputs["y"]
+
+    inputs = {"x": TensorSpec((4, 3)), "y": TensorSpec((4, 3))}
+    for cls in (Several, Mapped):
+        report = check_component(Example(cls, {}, inputs), only=["output_spec", "dynamic_batch"])
+        report.raise_for_failures()
+
+
 def test_a_step_that_failed_once_blocks_no_other_example():
     def examples():
         yield Example(keras.layers.Dense, {"units": 2}, TensorSpec((4,)), name="no channels")

@@ -264,7 +264,10 @@ class Subject:
         positional = [arrays[key] for key in sorted(k for k in arrays if isinstance(k, int))]
         if isinstance(self.example.inputs, list):
             positional = [positional]
-        return positional, {key: value for key, value in arrays.items() if isinstance(key, str)}
+        named = {key: value for key, value in arrays.items() if isinstance(key, str)}
+        if named and named.keys().isdisjoint(inspect.signature(self.cls.call).parameters):
+            return [named], {}
+        return positional, named
 
     def outputs(
         self, instance: Any, arrays: Mapping[str | int, Any], training: Any = False

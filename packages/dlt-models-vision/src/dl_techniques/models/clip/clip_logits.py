@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -67,6 +67,10 @@ class CLIPLogits(Layer):
         Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
         arXiv:2103.00020.
     """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "mixed_policies": "logits stay in float32: the largest scale makes half precision coarse"
+    }
 
     def __init__(
         self,

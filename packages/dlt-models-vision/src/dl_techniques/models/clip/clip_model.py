@@ -137,6 +137,10 @@ class CLIPModel(VisionModel):
     block: ClassVar[str] = r"image_block\d+"
     width_path: ClassVar[str] = "image_norm.gamma"
     include_top: bool = True
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        **VisionModel.expected_failures,
+        "mixed_policies": "logits stay in float32: the largest scale makes half precision coarse",
+    }
 
     def __init__(
         self,
@@ -353,9 +357,9 @@ def _image_tower(x: Tensor, size: Size, block: Mapping[str, Any]) -> Tensor:
         name="image_patches",
     )(x)
     normal = {"mean": 0.0, "stddev": size.image_dim**-0.5}
-    x = ClassToken(
-        initializer=keras.initializers.RandomNormal(**normal), name="image_class_token"
-    )(x)
+    x = ClassToken(initializer=keras.initializers.RandomNormal(**normal), name="image_class_token")(
+        x
+    )
     x = PositionalEmbedding(
         grid_size=grid,
         prefix_tokens=1,

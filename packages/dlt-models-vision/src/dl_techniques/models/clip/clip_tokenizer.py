@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import html
+import importlib
+import itertools
 import os
 import re
 import unicodedata
@@ -18,7 +20,8 @@ from dl_techniques.models.clip.vocabulary import byte_characters, read_merges
 _END_OF_WORD: Final = "</w>"
 _CONTRACTIONS: Final = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
 _SPACES: Final = frozenset(
-    "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+    "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+    + "".join(map(chr, range(0x2000, 0x200B)))
 )
 _CACHED_WORDS: Final = 1 << 16
 
@@ -38,7 +41,7 @@ _CONVENTIONS: Final = {
 
 
 class CLIPTokenizer:
-    """Turns texts into the tokens of CLIP, by byte-pair encoding.
+    r"""Turns texts into the tokens of CLIP, by byte-pair encoding.
 
     A text is cleaned and put into lower case, cut into words, single digits and runs of other
     characters, each of which is written as bytes; then the two neighbours that the table of merges
@@ -73,7 +76,7 @@ class CLIPTokenizer:
         >>> from dl_techniques.models.clip import CLIPTokenizer
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder) / "merges.txt"
-        ...     _ = path.write_text("#version\\nc a\\nca t</w>\\n")
+        ...     _ = path.write_text("#version\nc a\nca t</w>\n")
         ...     tokenizer = CLIPTokenizer(path, context_length=5)
         >>> tokenizer("A cat").tolist()
         [[514, 320, 513, 515, 515]]
@@ -170,9 +173,7 @@ class CLIPTokenizer:
             if token == self.end_token:
                 break
             if token not in self._parts:
-                raise ValueError(
-                    f"`tokens` must be from 0 to {self.end_token}. Received: {token}"
-                )
+                raise ValueError(f"`tokens` must be from 0 to {self.end_token}. Received: {token}")
             if token != self.start_token:
                 parts.append(self._parts[token])
         data = bytes(self._bytes[character] for character in "".join(parts))
@@ -215,8 +216,9 @@ class CLIPTokenizer:
         parts = [self._characters[byte] for byte in word.encode("utf-8")]
         parts[-1] += _END_OF_WORD
         while len(parts) > 1:
-            pairs = zip(parts, parts[1:], strict=False)
-            best = min(pairs, key=lambda pair: self._ranks.get(pair, len(self._ranks)))
+            best = min(
+                itertools.pairwise(parts), key=lambda pair: self._ranks.get(pair, len(self._ranks))
+            )
             if best not in self._ranks:
                 break
             parts = _joined(parts, best)
@@ -251,7 +253,7 @@ def _normalized(text: str) -> str:
 def _repaired(text: str) -> str:
     """What OpenAI's code makes of a text before it cuts it."""
     try:
-        import ftfy
+        ftfy: Any = importlib.import_module("ftfy")
     except ImportError as error:
         raise ImportError(
             "convention='open_clip' needs ftfy: pip install 'dlt-models-vision[text]'"

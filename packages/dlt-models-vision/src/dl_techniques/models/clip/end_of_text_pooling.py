@@ -7,7 +7,16 @@ from typing import Any
 
 from keras import ops
 
-from dl_techniques.core import Example, Layer, Rejection, Shape, Tensor, TensorSpec, Whole, component
+from dl_techniques.core import (
+    Example,
+    Layer,
+    Rejection,
+    Shape,
+    Tensor,
+    TensorSpec,
+    Whole,
+    component,
+)
 
 
 @component(

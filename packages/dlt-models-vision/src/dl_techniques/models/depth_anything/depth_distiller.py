@@ -162,7 +162,7 @@ class DepthDistiller(Model):
         if self.encoder is not None:
             parts["alignment"] = self._alignment_loss(x["unlabeled_strong"], tokens)
         weights = {"unlabeled": self.unlabeled_weight, "alignment": self.alignment_weight}
-        loss = 0.0
+        loss: Any = 0.0
         for name, values in parts.items():
             self.trackers[name].update_state(values)
             loss = loss + weights.get(name, 1.0) * ops.mean(values)

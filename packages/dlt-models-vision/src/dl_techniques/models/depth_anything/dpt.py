@@ -9,7 +9,6 @@ import keras
 
 from dl_techniques.core import Tensor
 from dl_techniques.models.depth_anything.aligned_resize import AlignedResize
-from dl_techniques.models.vision.graph import truncated_normal
 
 HEAD_WIDTH: Final = 32
 
@@ -21,7 +20,6 @@ def _conv(x: Tensor, filters: int, kernel_size: int, name: str, use_bias: bool =
         kernel_size,
         padding="same",
         use_bias=use_bias,
-        kernel_initializer=truncated_normal(),
         name=name,
     )(x)
 
@@ -45,19 +43,16 @@ def reassemble(tokens: Tensor, grid: tuple[int, int], level: int, filters: int) 
             filters,
             factor,
             strides=factor,
-            kernel_initializer=truncated_normal(),
             name=f"{name}_resize",
         )(x)
     if level == 2:
         return x
     x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    return keras.layers.Conv2D(
-        filters, 3, strides=2, kernel_initializer=truncated_normal(), name=f"{name}_resize"
-    )(x)
+    return keras.layers.Conv2D(filters, 3, strides=2, name=f"{name}_resize")(x)
 
 
 def _residual(x: Tensor, name: str) -> Tensor:
-    """x + conv(relu(conv(relu(x))))."""
+    """The sum of a map and conv(relu(conv(relu(map))))."""
     y = x
     for i in range(2):
         y = keras.layers.ReLU(name=f"{name}_relu{i}")(y)

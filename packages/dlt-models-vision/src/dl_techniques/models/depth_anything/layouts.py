@@ -63,7 +63,9 @@ HF: Final = W.Layout(
         ),
         *block_rules(_HF_BLOCK, _HF_NAMES),
         *(
-            W.Rule(f"{_HF_BLOCK}.layer_scale{i + 1}.lambda1", f"block{{i}}.scales.{i}.gamma", W.COPY)
+            W.Rule(
+                f"{_HF_BLOCK}.layer_scale{i + 1}.lambda1", f"block{{i}}.scales.{i}.gamma", W.COPY
+            )
             for i in range(2)
         ),
         W.Rule("backbone.layernorm", "norm", W.NORM),
