@@ -78,8 +78,9 @@ class Example:
         inputs: The input of a layer or model (one tensor, or several as a tuple for a layer
             that takes several positional arguments, as a list for one whose only argument is a
             list, or a mapping of argument names; where `call` has no arguments of these names,
-            the mapping is its only one); the arguments of `__call__` of a loss, `update_state` of a metric; the weight that an
-            initializer (its shape), a regularizer or a constraint is applied to.
+            the mapping is its only one); the arguments of `__call__` of a loss, `update_state` of
+            a metric; the weight that an initializer (its shape), a regularizer or a constraint is
+            applied to.
         call: Further keyword arguments of the call, such as `{"use_causal_mask": True}`.
         traits: Properties of this configuration, words from `TRAITS`; the kit tests each claim.
         name: Its name in test ids; needed when a component yields several.

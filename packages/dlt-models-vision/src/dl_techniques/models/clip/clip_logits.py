@@ -111,10 +111,10 @@ class CLIPLogits(Layer):
         logits = scale * ops.matmul(images, ops.transpose(texts))
         return {
             "image_embeds": images,
-            "text_embeds": texts,
+            "logit_scale": ops.broadcast_to(scale, (ops.shape(images)[0],)),
             "logits_per_image": logits,
             "logits_per_text": ops.transpose(logits),
-            "logit_scale": ops.broadcast_to(scale, (ops.shape(images)[0],)),
+            "text_embeds": texts,
         }
 
     def compute_output_spec(self, inputs: Any) -> dict[str, keras.KerasTensor]:
@@ -122,10 +122,10 @@ class CLIPLogits(Layer):
         (images, dim), (texts, _) = (x.shape for x in inputs)
         shapes = {
             "image_embeds": (images, dim),
-            "text_embeds": (texts, dim),
+            "logit_scale": (images,),
             "logits_per_image": (images, texts),
             "logits_per_text": (texts, images),
-            "logit_scale": (images,),
+            "text_embeds": (texts, dim),
         }
         half = self.compute_dtype in {"float16", "bfloat16"}
         dtype = "float32" if half else self.compute_dtype

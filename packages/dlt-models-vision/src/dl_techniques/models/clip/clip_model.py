@@ -297,10 +297,10 @@ class CLIPModel(VisionModel):
         """Both towers of one block."""
         inputs = {
             "images": TensorSpec((2, 8, 8, 3)),
-            "tokens": TensorSpec((2, 4), dtype="int32", low=0, high=6),
+            "tokens": TensorSpec((2, 5), dtype="int32", low=0, high=6),
         }
         small: dict[str, Any] = {"input_shape": (8, 8, 3), "patch_size": 4, "embed_dim": 4}
-        small |= {"vocabulary_size": 6, "context_length": 4, "image_dim": 8, "image_depth": 1}
+        small |= {"vocabulary_size": 6, "context_length": 5, "image_dim": 8, "image_depth": 1}
         small |= {"image_heads": 2, "text_dim": 8, "text_depth": 1, "text_heads": 2}
         dead = ("image_block0/attention/key/bias", "text_block0/attention/key/bias")
         traits = frozenset({"couples_batch"})
