@@ -84,6 +84,16 @@ def test_pickles_run_nothing(tmp_path, monkeypatch, call, protocol, stubs):
     assert not (tmp_path / "ran").exists()
 
 
+def test_programs_of_torchscript_run_nothing(tmp_path, monkeypatch):
+    """Only the names of a program's own modules become records."""
+    monkeypatch.chdir(tmp_path)
+    path = zipped(tmp_path / "m.pt", pickle.dumps(Call(os.system, "touch ran"), 2))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x/constants.pkl", b"\x80\x02).")
+    assert "system" in refused(path)
+    assert not (tmp_path / "ran").exists()
+
+
 PICKLES = {
     "bytes of an exabyte": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x0f.",
     "integer of a megabyte": b"\x80\x02\x8b\x00\x00\x10\x00" + b"\x01" * (1 << 20) + b".",

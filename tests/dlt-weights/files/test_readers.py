@@ -91,6 +91,18 @@ def test_safetensors_both_ways(tmp_path):
     }
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_program_of_torchscript(torch, tmp_path):
+    """Its tensors have the names of its state dict; its code is not looked at."""
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    module.register_buffer("sizes", torch.tensor(7))
+    torch.jit.script(module.half()).save(tmp_path / "program.pt")
+    found = W.open(tmp_path / "program.pt")
+    assert set(found) == set(module.state_dict())
+    for name, tensor in module.state_dict().items():
+        np.testing.assert_array_equal(found[name], tensor.numpy())
+
+
 def test_bfloat16_of_safetensors(torch, tmp_path):
     peer = pytest.importorskip("safetensors.torch")
     tensor = torch.randn(3, 5).bfloat16()
