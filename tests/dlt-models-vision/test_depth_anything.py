@@ -317,6 +317,7 @@ def test_distillation(scene):
     strong = np.where(mixed[..., None] > 0, images[::-1], images) * 1.1
     x = {"image": images, "unlabeled": images, "unlabeled_strong": strong, "mixed": mixed}
     frozen = [w.copy() for part in (teacher, encoder) for w in part.get_weights()]
+    before = {v.path: keras.ops.convert_to_numpy(v).copy() for v in student.trainable_variables}
     history = model.fit(x, y, epochs=8, verbose=0).history
     assert set(history) == {"loss", "labeled_loss", "unlabeled_loss", "alignment_loss"}
     assert history["loss"][-1] < history["loss"][0]
@@ -325,6 +326,8 @@ def test_distillation(scene):
     after = [w for part in (teacher, encoder) for w in part.get_weights()]
     for a, b in zip(frozen, after, strict=True):
         np.testing.assert_array_equal(a, b)
+    for v in student.trainable_variables:
+        assert not np.array_equal(before[v.path], keras.ops.convert_to_numpy(v)), v.path
 
 
 def test_perfect_students_of_mixed_images_lose_nothing(scene):
