@@ -58,7 +58,7 @@ class CLIPTokenizer:
         context_length: Number of tokens of each text, with those of start, end and padding; longer
             texts are cut.
         convention: `"transformers"` or `"open_clip"`; the latter needs ftfy, which
-            `pip install 'dlt-models-vision[text]'` brings.
+            `pip install 'dlt-models-vision[text]>=0.1,<1'` brings.
         vocabulary_size: Number of tokens that there are at most; further merges are not used.
 
     Attributes:
@@ -256,7 +256,7 @@ def _repaired(text: str) -> str:
         ftfy: Any = importlib.import_module("ftfy")
     except ImportError as error:
         raise ImportError(
-            "convention='open_clip' needs ftfy: pip install 'dlt-models-vision[text]'"
+            "convention='open_clip' needs ftfy: pip install 'dlt-models-vision[text]>=0.1,<1'"
         ) from error
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return " ".join(text.split()).lower()
