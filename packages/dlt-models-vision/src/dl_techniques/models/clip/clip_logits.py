@@ -57,11 +57,12 @@ class CLIPLogits(Layer):
             embeddings have different widths.
 
     Example:
+        >>> import keras
         >>> import numpy as np
         >>> from dl_techniques.models.clip import CLIPLogits
         >>> y = CLIPLogits(temperature=0.1)([np.array([[3.0, 4.0]]), np.array([[0.0, 2.0]])])
-        >>> round(float(y["logits_per_image"][0, 0]), 4)
-        8.0
+        >>> keras.ops.convert_to_numpy(y["logits_per_image"]).round(4).tolist()
+        [[8.0]]
 
     References:
         Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",

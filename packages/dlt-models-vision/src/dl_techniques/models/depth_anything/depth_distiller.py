@@ -80,8 +80,8 @@ class DepthDistiller(Model):
         >>> small |= {"neck": (2, 2, 2, 2), "fusion_dim": 2, "input_shape": (14, 14, 3)}
         >>> model = DepthDistiller(DepthAnything(**small), DepthAnything(**small))
         >>> model.compile("sgd")
-        >>> x = dict.fromkeys(("image", "unlabeled", "unlabeled_strong"), np.ones((1, 14, 14, 3)))
-        >>> sorted(model.fit(x, np.ones((1, 14, 14)), verbose=0).history)
+        >>> x = dict.fromkeys(("image", "unlabeled", "unlabeled_strong"), np.ones((2, 14, 14, 3)))
+        >>> sorted(model.fit(x, np.ones((2, 14, 14)), verbose=0).history)
         ['labeled_loss', 'loss', 'unlabeled_loss']
 
     References:
