@@ -173,7 +173,9 @@ class CLIPTokenizer:
             if token == self.end_token:
                 break
             if token not in self._parts:
-                raise ValueError(f"`tokens` must be from 0 to {self.end_token}. Received: {token}")
+                raise ValueError(
+                    f"`tokens` must be from 0 to {self.end_token}. Received: tokens with {token}"
+                )
             if token != self.start_token:
                 parts.append(self._parts[token])
         data = bytes(self._bytes[character] for character in "".join(parts))
@@ -238,7 +240,7 @@ def _joined(parts: list[str], pair: tuple[str, str]) -> list[str]:
 
 @functools.cache
 def _kind(character: str) -> str:
-    """Whether it is white space, a letter, a number, or something else."""
+    """Classify a character: white space, a letter, a number, or other."""
     if character in _SPACES:
         return "space"
     category = unicodedata.category(character)[0]
@@ -251,7 +253,7 @@ def _normalized(text: str) -> str:
 
 
 def _repaired(text: str) -> str:
-    """What OpenAI's code makes of a text before it cuts it."""
+    """Clean a text as OpenAI's code does."""
     try:
         ftfy: Any = importlib.import_module("ftfy")
     except ImportError as error:

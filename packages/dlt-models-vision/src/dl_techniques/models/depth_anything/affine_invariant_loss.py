@@ -109,7 +109,8 @@ class AffineInvariantLoss(Loss):
         if len(y_pred.shape) != 3 or len(y_true.shape) != 3:
             raise ValueError(
                 "`y_true` and `y_pred` must be (batch, height, width). "
-                f"Received: shapes {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
+                f"Received: y_true of shape {tuple(y_true.shape)}, "
+                f"y_pred of shape {tuple(y_pred.shape)}"
             )
         y_true = ops.where(valid, y_true, ops.zeros_like(y_true))
         residual = standardize(y_pred, valid) - standardize(y_true, valid)
