@@ -1,4 +1,4 @@
-"""MDNModel: torch's mixtures, quantiles against SciPy, training, sequences, saving."""
+"""MDNModel: torch's and keras-mdn-layer's mixtures, quantiles against SciPy, training, saving."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dl_techniques.core import load_model, save_model
+from dl_techniques.core.testing.differentiation import differentiator
 from dl_techniques.models.mdn import MDNModel
 from dl_techniques.models.mdn.quantiles import mixture_quantile
 
@@ -50,6 +51,33 @@ def test_likelihood_moments_and_samples_agree_with_torch(data, verify):
     error = np.sqrt(found.variance / 4000)
     assert np.all(np.abs(samples.mean(0) - found.mean) < 4.5 * error)
     np.testing.assert_allclose(samples.var(0), found.variance, rtol=0.2)
+
+
+@pytest.mark.oracle
+def test_parameters_likelihood_and_gradients_agree_with_keras_mdn_layer(data, verify):
+    from keras_mdn_layer import MDN, get_mixture_loss_func
+
+    x, y = data
+    # The peer adds Keras's epsilon to the deviations.
+    settings = {"sigma_activation": "elu_plus_one", "min_sigma": keras.backend.epsilon()}
+    model = MDNModel(**{**SMALL, **settings})
+    model.build((None, 3))
+    model.compile()
+    peer = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "relu"), MDN(2, 3)])
+    peer.set_weights(model.get_weights())
+    nll = get_mixture_loss_func(2, 3)
+    losses = (
+        lambda t: model.compute_loss(y=y, y_pred=model(t)),
+        lambda t: nll(keras.ops.convert_to_tensor(y), peer(t)),
+    )
+    pairs = zip(losses, (model, peer), strict=True)
+    ours, theirs = (differentiator(f, m.trainable_variables)([x]) for f, m in pairs)
+    name, oracle = "dl_techniques>MDNModel", "keras-mdn-layer"
+    params = [keras.ops.convert_to_numpy(m(x)) for m in (model, peer)]
+    verify(name, oracle, *params, what="parameters")
+    verify(name, oracle, np.asarray(ours.value), np.asarray(theirs.value))
+    for mine, other in zip(ours.variables, theirs.variables, strict=True):
+        verify(name, oracle, np.asarray(mine), np.asarray(other), what="gradient of weights")
 
 
 def test_weighted_loss_is_the_weighted_sum_of_likelihoods(data):
