@@ -126,6 +126,23 @@ def test_learns_two_branches_and_covers_them():
     assert 0.85 < inside.mean() < 0.95
 
 
+@pytest.mark.parametrize("scale", [0.1, 30.0])
+def test_calibrated_intervals_hold_as_many_samples_as_promised(scale):
+    """Closed form: of 19 calibration samples ceil(20 x 0.8) = 16 lie inside, for each target."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(19, 3)).astype("float32")
+    y = (scale * rng.normal(size=(19, 2))).astype("float32")
+    model = MDNModel(**SMALL)
+    plain = model.predict_interval(x, 0.8)
+    low, high = model.predict_interval(x, 0.8, calibration=(x, y))
+    # One sample lies on an end, where rounding decides.
+    assert (((low - 1e-5 <= y) & (y <= high + 1e-5)).sum(0) == 16).all()
+    np.testing.assert_allclose(low + high, plain[0] + plain[1], atol=1e-5)
+    with pytest.raises(ValueError, match="at least 19 samples"):
+        model.predict_interval(x, 0.95, calibration=(x[:18], y[:18]))
+    model.predict_interval(x, 0.95, calibration=(x, y))
+
+
 def test_reads_sequences_and_comes_back_from_a_file(tmp_path):
     x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
     model = MDNModel((4,), num_mixtures=2, features=keras.layers.GRU(3))

@@ -26,6 +26,7 @@ from dl_techniques.core import (
 from dl_techniques.layers import MDNLayer, mdn_moments, mdn_nll, mdn_sample
 from dl_techniques.layers.arguments import require_integers
 from dl_techniques.layers.parts import build_part, call_part, fresh_initializer, offset_seed
+from dl_techniques.models.mdn.conformal import conformal_margin
 from dl_techniques.models.mdn.quantiles import mixture_quantile
 
 
@@ -288,26 +289,43 @@ class MDNModel(Model):
         return mixture_quantile(params, levels, self.num_mixtures, self.output_dimension)
 
     def predict_interval(
-        self, x: Any, coverage: float = 0.9, batch_size: int | None = None
+        self,
+        x: Any,
+        coverage: float = 0.9,
+        batch_size: int | None = None,
+        calibration: tuple[Any, Any] | None = None,
     ) -> tuple[Any, Any]:
         """Predict the central interval of each target.
+
+        With `calibration`, both ends move by the ceil((n + 1) coverage)-th smallest of
+        max(low - y, y - high) over its n samples: if these are exchangeable with those of `x`, the
+        coverage holds whatever the model has learned (Romano et al., arXiv:1905.03222).
 
         Args:
             x: Inputs.
             coverage: Probability that a target lies inside.
             batch_size: Batch size of `predict`.
+            calibration: Inputs and targets that the model was not fitted to, such as the end of a
+                series before the steps to predict; `None` for the intervals of the mixtures.
 
         Returns:
             Lower and upper ends, NumPy arrays `(batch, D)`.
 
         Raises:
-            ValueError: If `coverage` is not between 0 and 1.
+            ValueError: If `coverage` is not between 0 and 1, or `calibration` has too few samples.
         """
         if not 0 < coverage < 1:
             raise ValueError(f"`coverage` must be between 0 and 1. Received: coverage={coverage}")
         levels = ((1 - coverage) / 2, (1 + coverage) / 2)
-        ends = self.predict_quantiles(x, levels, batch_size)
-        return ends[..., 0], ends[..., 1]
+        low, high = np.moveaxis(self.predict_quantiles(x, levels, batch_size), -1, 0)
+        if calibration is None:
+            return low, high
+        inputs, targets = calibration
+        ends = self.predict_quantiles(inputs, levels, batch_size)
+        targets = np.asarray(targets, ends.dtype).reshape(-1, self.output_dimension)
+        margin = conformal_margin(ends[..., 0], ends[..., 1], targets, coverage)
+        middle = (low + high) / 2
+        return np.minimum(low - margin, middle), np.maximum(high + margin, middle)
 
     def _params(self, x: Any, batch_size: int | None) -> Any:
         return np.asarray(self.predict(x, batch_size=batch_size, verbose=0))
