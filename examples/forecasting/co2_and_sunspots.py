@@ -2,15 +2,17 @@
 
 Both series come with statsmodels: `pip install "dlt-models-seq[jax,pandas,plot]" statsmodels`.
 
-python co2_and_sunspots.py --output forecast.png
+python co2_and_sunspots.py --output forecast.png --sunspots intervals.png
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import NamedTuple
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from statsmodels.datasets import co2, sunspots
 
 from dl_techniques.models.mdn import MDNModel
@@ -18,6 +20,22 @@ from dl_techniques.models.tirex import TiRexCore
 from dl_techniques.models.tirex.plot import plot_forecast
 
 CONTEXT, HORIZON, SEASON = 208, 52, 52
+LAGS, CALIBRATION = 11, 40
+
+
+class Intervals(NamedTuple):
+    """Square roots of sunspots, and the ends (2, years) of intervals for them."""
+
+    years: np.ndarray
+    roots: np.ndarray
+    plain: np.ndarray
+    calibrated: np.ndarray
+
+
+def inside(low: np.ndarray, high: np.ndarray, actual: np.ndarray) -> float:
+    """Share of the observed values inside an interval."""
+    seen = ~np.isnan(actual)
+    return float(((low <= actual) & (actual <= high))[seen].mean())
 
 
 def windows(series: np.ndarray, before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +50,7 @@ def mase(found: np.ndarray, actual: np.ndarray, past: np.ndarray) -> float:
     return float(np.nanmean(np.abs(found - actual)) / naive)
 
 
-def forecast_co2(epochs: int) -> tuple[dict[str, float], object]:
+def forecast_co2(epochs: int) -> tuple[dict[str, float], Figure]:
     """Train on the first four fifths, forecast each year of the rest."""
     series = co2.load_pandas().data["co2"]
     split = int(0.8 * len(series))
@@ -50,12 +68,10 @@ def forecast_co2(epochs: int) -> tuple[dict[str, float], object]:
     # A week without a sample takes that of the year before.
     naive = past[:, -SEASON:]
     naive = np.where(np.isnan(naive), past[:, -2 * SEASON : -SEASON], naive)
-    inside = (found[..., 0] <= actual) & (actual <= found[..., -1])
-    seen = ~np.isnan(actual)
     figures = {
         "co2, MASE of TiRexCore": mase(found[..., 4], actual, values[:split]),
         "co2, MASE of the seasonal naive forecast": mase(naive, actual, values[:split]),
-        "co2, share inside the band of 0.1 to 0.9": float(inside[seen].mean()),
+        "co2, share inside the band of 0.1 to 0.9": inside(found[..., 0], found[..., -1], actual),
     }
     last = starts[-1]
     picture = plot_forecast(
@@ -66,39 +82,66 @@ def forecast_co2(epochs: int) -> tuple[dict[str, float], object]:
     return figures, picture
 
 
-def intervals_of_sunspots(epochs: int, folds: int = 5) -> dict[str, float]:
-    """Predict a year from the eleven before as a mixture; count what falls inside the interval.
+def intervals_of_sunspots(epochs: int, block: int = 45, first: int = 120) -> Intervals:
+    """Predict each year from the eleven before as a mixture, from the first years' on.
 
-    Each year is held out once.
+    A model for each block of years is fitted to the years before it, but for the last 40, which
+    calibrate its intervals.
     """
+    data = sunspots.load_pandas().data
     # Square roots make the noise of counts even.
-    roots = np.sqrt(sunspots.load_pandas().data["SUNACTIVITY"].to_numpy())
-    x, y = windows((roots - roots.mean()) / roots.std(), 11, 1)
-    fold = np.random.default_rng(0).permutation(len(x)) % folds
-    inside = np.zeros(len(x), bool)
-    for held_out in range(folds):
-        train, test = fold != held_out, fold == held_out
+    roots = np.sqrt(data["SUNACTIVITY"].to_numpy())
+    x, y = windows(roots, LAGS, 1)
+    plain, calibrated = [], []
+    for start in range(first, len(x), block):
+        fit, held = slice(0, start - CALIBRATION), slice(start - CALIBRATION, start)
+        test = slice(start, start + block)
+        seen = roots[: fit.stop + LAGS]
+        u, v = ((part - seen.mean()) / seen.std() for part in (x, y))
         keras.utils.set_random_seed(0)
         model = MDNModel((16,), num_mixtures=3, dropout_rate=0.1, seed=0)
         model.compile(keras.optimizers.Adam(5e-3))
-        model.fit(x[train], y[train], epochs=epochs, batch_size=32, verbose=0)
-        low, high = model.predict_interval(x[test], 0.9)
-        inside[test] = ((low <= y[test]) & (y[test] <= high))[:, 0]
-    return {"sunspots, share inside the interval of 0.9": float(inside.mean())}
+        model.fit(u[fit], v[fit], epochs=epochs, batch_size=32, verbose=0)
+        for found, held_out in ((plain, None), (calibrated, (u[held], v[held]))):
+            ends = model.predict_interval(u[test], 0.9, calibration=held_out)
+            found.append(np.stack(ends) * seen.std() + seen.mean())
+    years = data["YEAR"].to_numpy()[first + LAGS :]
+    ends = (np.concatenate(parts, axis=1)[..., 0] for parts in (plain, calibrated))
+    return Intervals(years, y[first:, 0], *ends)
+
+
+def picture_of_sunspots(found: Intervals) -> Figure:
+    """The years and their calibrated intervals, in sunspots."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axis = figure.subplots()
+    low, high = np.maximum(found.calibrated, 0) ** 2
+    axis.fill_between(found.years, low, high, color="tab:blue", alpha=0.25, lw=0, label="0.9")
+    axis.plot(found.years, found.roots**2, "k.", ms=4, label="sunspots")
+    axis.set_xlabel("year")
+    axis.legend(loc="upper left", ncols=2)
+    return figure
 
 
 def main() -> None:
-    """Train both models, print the figures and write the picture."""
+    """Train both models, print the figures and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", help="where to write the picture")
+    parser.add_argument("--output", help="where to write the picture of CO2")
+    parser.add_argument("--sunspots", help="where to write that of the sunspots")
     parser.add_argument("--epochs", type=int, default=15)
     arguments = parser.parse_args()
-    figures = intervals_of_sunspots(40)
+    found = intervals_of_sunspots(40)
+    figures = {
+        f"sunspots, share of {len(found.years)} years inside the interval of 0.9": found.plain,
+        "sunspots, the same after calibration": found.calibrated,
+    }
+    figures = {name: inside(*ends, found.roots) for name, ends in figures.items()}
     more, picture = forecast_co2(arguments.epochs)
     for name, value in (figures | more).items():
         print(f"{name}: {value:.3f}")
     if arguments.output:
         picture.savefig(arguments.output)
+    if arguments.sunspots:
+        picture_of_sunspots(found).savefig(arguments.sunspots)
 
 
 if __name__ == "__main__":
