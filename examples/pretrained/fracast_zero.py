@@ -58,7 +58,7 @@ LAYOUT = W.Layout(
         W.Rule("core.scale.to_gb", "scale", W.LINEAR),
         W.Rule("core.norm", "norm", W.NORM),
         *_block("core.block", "block"),
-        W.Rule("head.summary_proj", "summary", W.LINEAR),
+        W.Rule("head.summary_proj", "pooled", W.LINEAR),
         W.Rule("head.queries", "queries", W.COPY),
         W.Rule("head.decoder_ffns.0.up", "decoder.up", W.LINEAR),
         W.Rule("head.decoder_ffns.0.down", "decoder.down", W.LINEAR),
@@ -138,7 +138,7 @@ class Fracast(keras.Model):
         dense = keras.layers.Dense
         self.project, self.phases, self.scale = dense(WIDTH), dense(WIDTH), dense(2 * WIDTH)
         self.block, self.norm = Block(), RMSNorm(epsilon=EPSILON)
-        self.summary, self.decoder = dense(WIDTH), SwiGLU(96)
+        self.pooled, self.decoder = dense(WIDTH), SwiGLU(96)
         self.decoder_norm = RMSNorm(epsilon=EPSILON)
         self.smoothers = [CausalFilter() for _ in range(2)]
         self.smoother_norms = [RMSNorm(epsilon=EPSILON) for _ in range(2)]
@@ -153,7 +153,7 @@ class Fracast(keras.Model):
             (self.project, 7),
             (self.phases, 2 * PERIODS),
             (self.scale, 8),
-            (self.summary, 5 + 2 * WIDTH),
+            (self.pooled, 5 + 2 * WIDTH),
             (self.future_inputs, 6),
         ):
             part.build((None, None, size))
@@ -169,7 +169,7 @@ class Fracast(keras.Model):
         future = inputs["future"]
         ends = ops.concatenate([ops.mean(h, axis=1), h[:, -1]], axis=-1)[:, None]
         ends = ops.broadcast_to(ends, (ops.shape(h)[0], HORIZON, 2 * WIDTH))
-        x = self.summary(ops.concatenate([future[..., 1:], ends], axis=-1)) + self.queries
+        x = self.pooled(ops.concatenate([future[..., 1:], ends], axis=-1)) + self.queries
         x = self.decoder_norm(x + self.decoder(x))
         for i, (smoother, norm) in enumerate(zip(self.smoothers, self.smoother_norms, strict=True)):
             x = norm(x + smoother(x, dilation=2**i))
