@@ -14,12 +14,18 @@ HEAD_WIDTH: Final = 32
 
 
 def _conv(x: Tensor, filters: int, kernel_size: int, name: str, use_bias: bool = True) -> Tensor:
-    """A convolution that keeps the size."""
+    """A convolution that keeps the size.
+
+    Its bias starts as in the published networks; of zeros it would leave dead regions exactly at
+    the kinks of the rectifiers.
+    """
+    limit = (kernel_size**2 * x.shape[-1]) ** -0.5
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         padding="same",
         use_bias=use_bias,
+        bias_initializer=keras.initializers.RandomUniform(-limit, limit),
         name=name,
     )(x)
 
