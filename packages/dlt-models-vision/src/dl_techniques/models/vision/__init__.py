@@ -9,6 +9,9 @@ _NAMES = {
     "__about__:__version__": "__version__",
     "constructor:Constructor": "Constructor",
     "constructor:constructor": "constructor",
+    "crop_like:CropLike": "CropLike",
+    "pad_to_multiple:PadToMultiple": "PadToMultiple",
+    "resize_like:ResizeLike": "ResizeLike",
     "vision_model:VisionModel": "VisionModel",
     "vision_model:WeightsInfo": "WeightsInfo",
 }

@@ -1,0 +1,5 @@
+from dl_techniques.models.convunext.convunext import ConvUNext as ConvUNext
+from dl_techniques.models.convunext.model import create_convunext_variant as create_convunext_variant
+from dl_techniques.models.convunext.model import create_inference_model_from_training_model as create_inference_model_from_training_model
+
+ConvUNextModel = ConvUNext
