@@ -179,15 +179,16 @@ def test_a_small_image_is_not_shifted():
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("block_type", ["W", "SW"])
-def test_swin_conv_equals_scunet(block_type, timm, agree):
+@pytest.mark.parametrize(("block_type", "height"), [("W", 16), ("SW", 16), ("SW", 8)])
+def test_swin_conv_equals_scunet(block_type, height, timm, agree):
+    """SCUNet shifts a side of one window as well."""
     pytest.importorskip("spandrel")
     import torch
     from spandrel.architectures.SCUNet.__arch.SCUNet import ConvTransBlock
 
     peer = ConvTransBlock(4, 6, 3, 8, 0.0, block_type, 32).eval()
-    x = draw(1, 16, 24, 10)
-    block = SwinConvBlock(4, 6, 3, 8, block_type=block_type)
+    x = draw(1, height, 24, 10)
+    block = SwinConvBlock(4, 6, 3, 8, block_type=block_type, always_shift=height == 8)
     block.build(x.shape)
     swin, theirs = block.transformer, peer.trans_block
     weights = [torch.nn.Parameter(torch.zeros(6, 6)) for _ in range(3)]

@@ -51,6 +51,7 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
         kernel_initializer: Initializer of the convolutions.
         kernel_regularizer: Regularizer of the convolutions.
         seed: Seed of the drop paths.
+        always_shift: Whether a side that is one window shifts too, as in the published network.
         data_format: Only `"channels_last"`; `None` for Keras's own setting, which must be that.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -89,6 +90,7 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
         kernel_initializer: InitializerLike = "glorot_uniform",
         kernel_regularizer: RegularizerLike | None = None,
         seed: int | None = None,
+        always_shift: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -112,6 +114,7 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.seed = seed
+        self.always_shift = always_shift
         sides = self.input_resolution
         smallest = min(sides) if isinstance(sides, tuple) else sides
         shifts = block_type == "SW" and (smallest is None or smallest > window_size)
@@ -123,6 +126,7 @@ class SwinConvBlock(SameShape, ChannelsLastLayer):
             qkv_bias=qkv_bias,
             drop_path=drop_path,
             seed=seed,
+            always_shift=always_shift,
             data_format=self.data_format,
             dtype=self.dtype_policy,
             name="transformer",

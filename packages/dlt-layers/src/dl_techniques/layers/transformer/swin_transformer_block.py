@@ -66,6 +66,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
             `dropout` as far as it takes them; or a configuration or layer.
         mask_padding: Whether padding is hidden from attention.
         seed: Seed of all dropouts.
+        always_shift: Whether a side that is one window shifts too, as in SCUNet.
         data_format: Only `"channels_last"`; `None` for Keras's own setting, which must be that.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -109,6 +110,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         ffn: Any = "SwinMLP",
         mask_padding: bool = False,
         seed: int | None = None,
+        always_shift: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -130,6 +132,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         self.ffn = ffn
         self.mask_padding = mask_padding
         self.seed = seed
+        self.always_shift = always_shift
         self.attention = WindowAttention(
             self.window_size,
             num_heads,
@@ -193,7 +196,7 @@ class SwinTransformerBlock(SameShape, ChannelsLastLayer):
         padded = (height + bottom, width + right)
         x = ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0)))
         shifts = tuple(
-            _shift_of(size, side, shift)
+            shift if self.always_shift else _shift_of(size, side, shift)
             for size, side, shift in zip(padded, (rows, columns), self._shift, strict=True)
         )
         rolls = any(not isinstance(shift, int) or shift > 0 for shift in shifts)

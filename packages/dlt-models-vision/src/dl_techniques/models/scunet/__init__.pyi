@@ -1,0 +1,1 @@
+from dl_techniques.models.scunet.scunet import SCUNet as SCUNet
