@@ -14,6 +14,7 @@ from dl_techniques.core import (
     Example,
     Layer,
     PositiveNumber,
+    RegularizerLike,
     Rejection,
     Shape,
     Tensor,
@@ -57,6 +58,7 @@ class MPSLayer(Layer):
         use_bias: Whether to add a bias.
         contraction: `"scan"` or `"tree"`; see `mps_contract`.
         output_position: m, how many inputs stand before C; `"center"` for N // 2.
+        core_regularizer: Regularizer of A, `(N, d, D, D)`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -89,6 +91,7 @@ class MPSLayer(Layer):
         use_bias: bool = True,
         contraction: Literal["scan", "tree"] = "scan",
         output_position: int | str = "center",
+        core_regularizer: RegularizerLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -103,6 +106,7 @@ class MPSLayer(Layer):
         self.use_bias = use_bias
         self.contraction = contraction
         self.output_position = output_position
+        self.core_regularizer = keras.regularizers.get(core_regularizer)
 
     def build(self, input_shape: Shape) -> None:
         """Create A near the identity, C and the bias."""
@@ -125,7 +129,10 @@ class MPSLayer(Layer):
             local = self.feature_map(ops.zeros((1, sites))).shape[-1]
         bond = self.bond_dim
         self.cores = self.add_weight(
-            name="cores", shape=(sites, local, bond, bond), initializer=self._near_identity
+            name="cores",
+            shape=(sites, local, bond, bond),
+            initializer=self._near_identity,
+            regularizer=self.core_regularizer,
         )
         self.output_core = self.add_weight(
             name="output_core",
