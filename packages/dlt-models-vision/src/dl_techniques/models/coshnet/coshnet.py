@@ -78,7 +78,7 @@ class CoShNet(Model):
 
     expected_failures: ClassVar[Mapping[str, str]] = {
         "default_example": "the defaults are a network of full size, which takes minutes to check",
-        "finite_differences": "the shearlets are computed in float32 under every policy, in which a "
+        "finite_differences": "the shearlets are computed in float32 under every policy, where a "
         "difference of 1e-6 is lost. A test compares a gradient with torch's.",
     }
 
