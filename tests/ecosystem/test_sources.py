@@ -58,6 +58,24 @@ def test_only_public_keras_and_no_backend(path):
             )
 
 
+LAZY = [p for p in SOURCES if p.name == "__init__.py" and "serve(" in p.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=relative)
+def test_a_package_that_serves_its_names_has_a_stub_with_all_of_them(path):
+    """Otherwise type checkers and editors know none of its names."""
+    parts = path.parent.parts
+    module = ".".join(parts[parts.index("dl_techniques") :])
+    served = set(pytest.importorskip(module).__all__)
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(path.with_suffix(".pyi").read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            named |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            named |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    assert served <= named, served - named
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_the_library_never_prints_nor_swallows(path):
     if "/core/cli/" in path.as_posix():

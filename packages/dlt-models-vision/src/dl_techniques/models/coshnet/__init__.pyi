@@ -1,0 +1,1 @@
+from dl_techniques.models.coshnet.coshnet import CoShNet as CoShNet

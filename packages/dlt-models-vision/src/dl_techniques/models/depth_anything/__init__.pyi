@@ -1,0 +1,10 @@
+from dl_techniques.models.depth_anything.affine_invariant_loss import AffineInvariantLoss as AffineInvariantLoss
+from dl_techniques.models.depth_anything.aligned_resize import AlignedResize as AlignedResize
+from dl_techniques.models.depth_anything.depth_anything import DepthAnything as DepthAnything
+from dl_techniques.models.depth_anything.constructors import DepthAnythingV1Base as DepthAnythingV1Base
+from dl_techniques.models.depth_anything.constructors import DepthAnythingV1Large as DepthAnythingV1Large
+from dl_techniques.models.depth_anything.constructors import DepthAnythingV1Small as DepthAnythingV1Small
+from dl_techniques.models.depth_anything.constructors import DepthAnythingV2Base as DepthAnythingV2Base
+from dl_techniques.models.depth_anything.constructors import DepthAnythingV2Large as DepthAnythingV2Large
+from dl_techniques.models.depth_anything.constructors import DepthAnythingV2Small as DepthAnythingV2Small
+from dl_techniques.models.depth_anything.depth_distiller import DepthDistiller as DepthDistiller

@@ -1,0 +1,1 @@
+from dl_techniques.models.holographic_mps.holographic_mps_net import HolographicMPSNet as HolographicMPSNet
