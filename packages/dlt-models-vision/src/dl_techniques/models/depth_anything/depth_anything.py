@@ -277,10 +277,10 @@ class DepthAnything(VisionModel):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """A metric model of one block."""
-        small: dict[str, Any] = {"input_shape": (4, 6, 3), "patch_size": 2, "dim": 4, "depth": 1}
-        small |= {"num_heads": 1, "taps": (0, 0, 0, 0), "neck": (2, 2, 2, 2), "fusion_dim": 2}
+        small: dict[str, Any] = {"input_shape": (2, 3, 3), "patch_size": 1, "dim": 4, "depth": 1}
+        small |= {"num_heads": 1, "taps": (0, 0, 0, 0), "neck": (2, 2, 2, 2), "fusion_dim": 4}
         dead = ("block0/attention/key/bias",)
-        images = TensorSpec((2, 4, 6, 3))
+        images = TensorSpec((2, 2, 3, 3))
         yield Example(cls, {**small, "max_depth": 2.0}, images, dead=dead)
 
     @classmethod
