@@ -223,8 +223,7 @@ def test_sizes_of_images():
 
 @pytest.mark.oracle
 def test_aligned_resize(agrees, images):
-    import torch
-
+    torch = pytest.importorskip("torch")
     x = images(3, 5)
     t = torch.tensor(x.transpose(0, 3, 1, 2))
     wanted = torch.nn.functional.interpolate(t, (7, 4), mode="bilinear", align_corners=True)
