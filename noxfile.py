@@ -200,7 +200,10 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def oracles(session: nox.Session) -> None:
-    """Compare with independent implementations and write docs/verification.md."""
+    """Compare with independent implementations and write docs/verification.md.
+
+    Of the tests, those that record a comparison or need a peer run.
+    """
     chosen, rest = _split(session.posargs)
     _install_to_test(session, *BACKENDS)
     report = Path(session.create_tmp()) / "verification.jsonl"
