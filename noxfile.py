@@ -49,6 +49,8 @@ NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
 BETWEEN = ("-c", "constraints/between.txt")
 NOT_SLOW = ("-m", "not slow")
+# The peers of whole models; `oracles` compares with them on all backends.
+NO_WHOLE_MODELS = ("-m", "not slow and not whole_model")
 TEST_TOOLS = (
     "distributed",
     "huggingface_hub",
@@ -164,8 +166,9 @@ def tests(session: nox.Session) -> None:
         once = (*IGNORED_ONCE_TESTED, *IGNORED_ON_THE_SAME_KERAS) if number else ()
         # Whoever names one backend has time for all that it is to be checked with.
         every = len(chosen) == 1 or backend in ALL_EXAMPLES
+        marks = NOT_SLOW if every else NO_WHOLE_MODELS
         try:
-            _pytest(session, backend, *NOT_SLOW, *once, *rest, every_example=every)
+            _pytest(session, backend, *marks, *once, *rest, every_example=every)
         except nox.command.CommandFailed:
             failed.append(backend)
     if failed:

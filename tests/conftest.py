@@ -34,11 +34,14 @@ def _component(item: pytest.Item) -> str | None:
 
 
 @pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True)  # marks are to be there before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one worker run all checks of a component: they share what is built and compiled."""
     if REPORT:
         items[:] = filter(_compares, items)
     for item in items:
+        if "dlt-models-" in str(item.path) and item.get_closest_marker("oracle") is not None:
+            item.add_marker(pytest.mark.whole_model)
         component = _component(item)
         if component is not None:
             item.add_marker(pytest.mark.xdist_group(component))
