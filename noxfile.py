@@ -49,7 +49,8 @@ NEWEST = ("-c", "constraints/newest.txt")
 FLOOR = ("-c", "constraints/floor.txt")
 BETWEEN = ("-c", "constraints/between.txt")
 NOT_SLOW = ("-m", "not slow")
-# The peers of whole models; `oracles` compares with them on all backends.
+# Whole models meet their peers and the kit on PyTorch, and the kit on Keras 3.8 as well; `oracles`
+# and `conformance` try them on all backends.
 NO_WHOLE_MODELS = ("-m", "not slow and not whole_model")
 TEST_TOOLS = (
     "distributed",

@@ -40,13 +40,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if REPORT:
         items[:] = filter(_compares, items)
     for item in items:
-        if "dlt-models-" in str(item.path) and item.get_closest_marker("oracle") is not None:
+        if "dlt-models-" in str(item.path) and _takes_long(item):
             item.add_marker(pytest.mark.whole_model)
         component = _component(item)
         if component is not None:
             item.add_marker(pytest.mark.xdist_group(component))
     # Groups come first, so that single tests are left to fill the last seconds of both workers.
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    """Return whether a test of a model builds it again and again, or beside a peer."""
+    kit = item.path.name == "test_conformance.py"
+    return kit or item.get_closest_marker("oracle") is not None
 
 
 def _compares(item: pytest.Item) -> bool:
