@@ -88,7 +88,8 @@ def _install_backends(session: nox.Session, *names: str) -> None:
     """Install backends; torch with pip, whose configuration may name a build for CPUs."""
     if "torch" in names:
         session.install("pip")
-        session.run("pip", "install", "-q", "--no-compile", *NEWEST, "torch")
+        # `run_install`, or else `--install-only` would leave it out, and uv take a build for GPUs.
+        session.run_install("pip", "install", "-q", "--no-compile", *NEWEST, "torch")
     session.install(*NEWEST, *names)
 
 
