@@ -258,6 +258,16 @@ def _wheels(session: nox.Session) -> Path:
     return folder
 
 
+def _found_in(wheels: Path) -> tuple[str, ...]:
+    """Arguments of uv for wheels that were just built.
+
+    uv takes a wheel from its cache if it has met one of this name and version at this path, though
+    the file is another: a machine that runs all this again would test what it built before.
+    """
+    refresh = [item for name in DISTRIBUTIONS for item in ("--refresh-package", name)]
+    return ("--find-links", str(wheels), *refresh)
+
+
 @nox.session
 def alone(session: nox.Session) -> None:
     """Build every wheel; install each alone in a clean environment and use it there."""
@@ -266,7 +276,7 @@ def alone(session: nox.Session) -> None:
     failed = []
     for name in DISTRIBUTIONS:
         # A directory of its own, so that nothing of the workspace is importable by accident.
-        wheel = ("--find-links", str(wheels), f"{name}[jax]>=0.1,<1")
+        wheel = (*_found_in(wheels), f"{name}[jax]>=0.1,<1")
         try:
             python = _new_environment(session, f"alone-{name}", *NEWEST, *wheel)
             session.run(python, "-I", script, name, env={"KERAS_BACKEND": "jax"}, external=True)
@@ -281,7 +291,7 @@ def alone(session: nox.Session) -> None:
 def scaffold(session: nox.Session) -> None:
     """Generate a third-party plugin, build it, install it elsewhere, list, load and check it."""
     wheels = _wheels(session)
-    session.install(*NEWEST, "jax", "pytest", "--find-links", str(wheels), "dlt-core>=0.1,<1")
+    session.install(*NEWEST, "jax", "pytest", *_found_in(wheels), "dlt-core>=0.1,<1")
     folder = Path(session.create_tmp()) / "plugin"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -289,7 +299,8 @@ def scaffold(session: nox.Session) -> None:
     with session.chdir(folder):
         session.run("dl-techniques", "new", "acme-gates", "--kind", "layer", **run)
         session.run("uv", "build", "-q", "--wheel", "-o", ".", "acme-gates", external=True)
-        session.install("--no-deps", "--no-index", "--find-links", ".", "acme-gates")
+        plugin = ("--refresh-package", "acme-gates", "acme-gates")
+        session.install("--no-deps", "--no-index", "--find-links", ".", *plugin)
         session.run("dl-techniques", "list", "--distribution", "acme-gates", **run)
         session.run("dl-techniques", "conformance", "acme-gates", **run)
         session.run("pytest", "-q", "acme-gates/tests", **run)
